@@ -1,0 +1,86 @@
+/** The validated configuration: every default filled in, every unit in the name. Secrets are references only. */
+export interface Config {
+  readonly server: ServerConfig
+  readonly envelope: EnvelopeConfig
+  readonly retry: RetryConfig
+  readonly health: HealthConfig
+  readonly log: LogConfig
+  /** The name under {@link keys} that seals new values. */
+  readonly primary: string
+  readonly keys: Readonly<Record<string, KeyConfig>>
+}
+
+export interface ServerConfig {
+  /** Absolute path of the socket. */
+  readonly socket: string
+  /** Permission bits of the socket, such as 0o600. */
+  readonly socketMode: number
+  /** Group name or number that owns the socket; empty for our own. */
+  readonly socketGroup: string
+  readonly kmsV1: boolean
+  readonly drainTimeoutMs: number
+}
+
+export type CipherName = 'A256GCM' | 'A256CBC-HS512'
+
+export interface EnvelopeConfig {
+  readonly cipher: CipherName
+  readonly dek: 'reused' | 'fresh'
+  readonly dekMaxAgeMs: number
+  readonly dekMaxSeals: number
+  readonly dekMaxBytes: number
+  /** 0: opened DEKs are not kept. */
+  readonly dekCacheTimeoutMs: number
+  readonly dekCacheSize: number
+}
+
+export interface RetryConfig {
+  readonly maxRetries: number
+  readonly callTimeoutMs: number
+  readonly totalTimeoutMs: number
+  readonly initialDelayMs: number
+  readonly maxDelayMs: number
+}
+
+export interface HealthConfig {
+  /** `undefined`: no health server. */
+  readonly address: { readonly host: string; readonly port: number } | undefined
+  readonly path: string
+  readonly probeIntervalMs: number
+  readonly onBackendOutage: 'report' | 'error'
+}
+
+export interface LogConfig {
+  readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error'
+  readonly allValues: boolean
+}
+
+/** One entry under `keys`; all but `backend` is that backend's own, checked by its own schema. */
+export interface KeyConfig {
+  readonly backend: string
+  readonly [setting: string]: unknown
+}
+
+/** One mistake in the file. */
+export interface ConfigProblem {
+  /** Dotted path such as `server.socketMode`, empty for the file as a whole. */
+  readonly path: string
+  /** 1-based; `undefined` where the mistake has no place (a missing key). */
+  readonly line?: number
+  /** What is wrong and what to do, one line, never a secret. */
+  readonly text: string
+}
+
+export type ConfigResult =
+  | { readonly config: Config; readonly problems: readonly [] }
+  | { readonly problems: readonly ConfigProblem[] }
+
+/** Reads and explains the config file. */
+export interface ConfigSource {
+  /** Reads and validates; all problems at once, none thrown. */
+  load(file: string): Promise<ConfigResult>
+  /** The effective configuration as YAML with secrets masked: what {@link load} reads back to the same. */
+  print(config: Config): string
+  /** JSON Schema (draft 2020-12) of the file. */
+  schema(): Promise<object>
+}

@@ -1,0 +1,36 @@
+import type { KmsErrorCode } from './errors.js'
+
+/** `OK`, or the code of the error. The closed table of codes bounds the label. */
+export type Outcome = 'OK' | KmsErrorCode
+
+export type ApiVersion = 'v1' | 'v2'
+
+export type ApiOperation = 'encrypt' | 'decrypt' | 'status' | 'version'
+
+/** A call on the port `KeyWrapper` that may leave the process. */
+export type BackendOperation = 'wrap' | 'unwrap' | 'currentKeyId'
+
+/**
+ * What the core and the adapters report, named by event rather than by instrument: whoever exports it decides
+ * on names, labels and buckets. `key` is the configured name of a key, so labels stay as few as the config file.
+ */
+export interface Metrics {
+  /** One answered request of kube-apiserver. */
+  requestFinished(api: ApiVersion, operation: ApiOperation, outcome: Outcome, seconds: number): void
+  /** One call to a backend; each retry counts. */
+  backendCallFinished(key: string, operation: BackendOperation, outcome: Outcome, seconds: number): void
+  /** An envelope was opened with a DEK that was already unwrapped (`hit`) or that had to be (`miss`). */
+  dekCacheLookup(result: 'hit' | 'miss'): void
+  /** How many unwrapped DEKs are held for opening. */
+  dekCacheSize(count: number): void
+  /** How many values the current sealing DEK has sealed. */
+  dekSeals(count: number): void
+  /** A new sealing DEK was wrapped, verified and published. */
+  dekRenewed(key: string): void
+  /** One background probe of a key. */
+  probeFinished(key: string, outcome: Outcome): void
+  /** The key id that Status reports from now on. */
+  keyIdPublished(keyId: string): void
+  /** The process that holds the HSM was replaced. */
+  hsmChildRestarted(key: string): void
+}
