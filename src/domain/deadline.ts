@@ -1,0 +1,59 @@
+/** How calls end in time: work gets a signal and a deadline, and its caller is answered even if it ignores both. */
+import type { Clock } from '../ports/clock.js'
+import { KmsError } from '../ports/errors.js'
+import type { CallOptions } from '../ports/key_wrapper.js'
+
+/**
+ * Runs `work` until `deadlineMs` on the clock or until `outer.signal` aborts, whichever comes first, and then
+ * rejects at once with `ERR_DEADLINE_EXCEEDED` or with the reason of `outer.signal`. The result of work that
+ * comes later is dropped.
+ */
+export async function withDeadline<T>(
+  clock: Clock,
+  deadlineMs: number,
+  outer: Partial<CallOptions>,
+  work: (options: CallOptions) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController()
+  const done = new AbortController()
+  const effectiveMs = Math.min(deadlineMs, outer.deadlineMs ?? Infinity)
+  const leave = () => controller.abort(reasonOf(outer.signal))
+  if (outer.signal?.aborted === true) leave()
+  outer.signal?.addEventListener('abort', leave, { once: true })
+  void clock.sleep(Math.max(0, effectiveMs - clock.nowMs()), done.signal).then(() => {
+    controller.abort(new KmsError('ERR_DEADLINE_EXCEEDED', 'the deadline passed before the answer came'))
+  })
+  const options: CallOptions = {
+    deadlineMs: effectiveMs,
+    signal: controller.signal,
+    ...(outer.uid === undefined ? {} : { uid: outer.uid }),
+  }
+  try {
+    return await untilAborted(controller.signal, async () => work(options))
+  } finally {
+    outer.signal?.removeEventListener('abort', leave)
+    done.abort()
+  }
+}
+
+/** The result of `work`, or the reason of `signal` as soon as it aborts. Work that was not begun is not begun then. */
+export async function untilAborted<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  if (signal === undefined) return work()
+  if (signal.aborted) throw reasonOf(signal)
+  let leave!: () => void
+  const aborted = new Promise<never>((_, reject) => {
+    leave = () => reject(reasonOf(signal))
+    signal.addEventListener('abort', leave, { once: true })
+  })
+  try {
+    return await Promise.race([work(), aborted])
+  } finally {
+    signal.removeEventListener('abort', leave)
+  }
+}
+
+/** Why a signal aborted, as an error of ours. */
+function reasonOf(signal: AbortSignal | undefined): KmsError {
+  const reason: unknown = signal?.reason
+  return reason instanceof KmsError ? reason : new KmsError('ERR_CANCELLED', 'the caller went away')
+}
