@@ -61,11 +61,11 @@ export class Probe {
 
   /** Probes until {@link stop}. The first probe begins at once and proves the primary. */
   async run(onRound?: () => void): Promise<void> {
-    while (!this.#stopped.signal.aborted) {
+    while (!this.#isStopped()) {
       await this.once()
       onRound?.()
       this.#pause = new AbortController()
-      if (this.#stopped.signal.aborted) return
+      if (this.#isStopped()) return
       await this.#clock.sleep(this.#pauseMs(), this.#pause.signal)
     }
   }
@@ -139,7 +139,7 @@ export class Probe {
   }
 
   #record(key: RingKey, error: KmsError | undefined): void {
-    if (this.#stopped.signal.aborted) return
+    if (this.#isStopped()) return
     const before = this.#health.report().keys.find(({ key: name }) => name === key.name)?.outcome
     this.#health.record(key.name, error)
     this.#metrics.probeFinished(key.name, error?.code ?? 'OK')
@@ -148,6 +148,10 @@ export class Probe {
     } else if (error === undefined && before !== 'OK' && before !== 'untested') {
       this.#logger.info('a key works', { key: key.name })
     }
+  }
+
+  #isStopped(): boolean {
+    return this.#stopped.signal.aborted
   }
 
   #pauseMs(): number {
