@@ -38,6 +38,13 @@ export interface RemoteStatus {
   readonly keyId: string
 }
 
+/** Something that listens. */
+export interface Endpoint {
+  start(): Promise<void>
+  /** Safe to call twice, and without a start before. */
+  stop(): Promise<void>
+}
+
 /** The plugin as a process: what `serve` runs. */
 export interface Plugin {
   /** Resolves when the socket is published; the backend may still be out. */

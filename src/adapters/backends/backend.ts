@@ -1,6 +1,7 @@
 /** What a backend's folder exports from its index.ts; adapters/backends/index.ts lists them. */
 import type { z } from 'zod'
 import type { Clock } from '../../ports/clock.js'
+import { KmsError } from '../../ports/errors.js'
 import type { KeyWrapper } from '../../ports/key_wrapper.js'
 import type { Logger } from '../../ports/logger.js'
 import type { Finding } from '../../ports/operations.js'
@@ -37,4 +38,28 @@ export interface Backend<Settings> {
    * @returns One line that says what was made.
    */
   keygen?(settings: Settings, deps: BackendDeps): Promise<string>
+}
+
+/** A backend whose settings were forgotten by the compiler: what the registration table holds. */
+export interface AnyBackend {
+  readonly settings: z.ZodType
+  readonly warning: string | undefined
+  /** @param section One entry under `keys`; it was validated by {@link settings} before. */
+  open(section: unknown, deps: BackendDeps): KeyWrapper
+  check(section: unknown, deps: BackendDeps): Promise<readonly Finding[]>
+  keygen(section: unknown, deps: BackendDeps): Promise<string>
+}
+
+export function erased<Settings>(backend: Backend<Settings>): AnyBackend {
+  const { settings } = backend
+  return {
+    settings,
+    warning: backend.warning,
+    open: (section, deps) => backend.open(settings.parse(section), deps),
+    check: async (section, deps) => backend.check(settings.parse(section), deps),
+    keygen: async (section, deps) => {
+      if (backend.keygen === undefined) throw new KmsError('ERR_CONFIG_INVALID', 'this backend never creates keys')
+      return backend.keygen(settings.parse(section), deps)
+    },
+  }
 }

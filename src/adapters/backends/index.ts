@@ -1,9 +1,13 @@
 /** THE registration table: one line per backend. Loaded on demand, so a native module that is not configured is not needed. */
-import type { Backend } from './backend.js'
+import { erased, type AnyBackend } from './backend.js'
 
 export const backends = {
-  local: async () => (await import('./local/index.js')).local,
-  pkcs11: async () => (await import('./pkcs11/index.js')).pkcs11,
-} satisfies Record<string, () => Promise<Backend<never>>>
+  local: async () => erased((await import('./local/index.js')).local),
+  pkcs11: async () => erased((await import('./pkcs11/index.js')).pkcs11),
+} satisfies Record<string, () => Promise<AnyBackend>>
 
 export type BackendName = keyof typeof backends
+
+export function isBackendName(name: string): name is BackendName {
+  return Object.hasOwn(backends, name)
+}

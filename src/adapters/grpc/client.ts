@@ -1,0 +1,41 @@
+/** A running plugin as kube-apiserver sees it: for `kmsplugin status`. */
+import { Client, credentials, type ServiceError } from '@grpc/grpc-js'
+import { KmsError } from '../../ports/errors.js'
+import type { KmsClient, RemoteStatus } from '../../ports/operations.js'
+import { loadKmsV2, type V2StatusResponse } from './protocol.js'
+
+/** kube-apiserver's default timeout of a call. */
+const TIMEOUT_MS = 3000
+
+export function createKmsClient(socket: string): KmsClient {
+  const method = loadKmsV2()['Status']
+  // grpc-js takes the path of the socket for the authority, which node:http2 refuses.
+  const client = new Client(`unix://${socket}`, credentials.createInsecure(), {
+    'grpc.default_authority': 'localhost',
+  })
+  return {
+    status: async () =>
+      new Promise<RemoteStatus>((resolve, reject) => {
+        if (method === undefined) throw new KmsError('ERR_INTERNAL', 'the KMS v2 API has no Status')
+        const answer = (error: ServiceError | null, response?: V2StatusResponse) => {
+          if (error === null && response !== undefined) resolve(response)
+          else
+            reject(
+              new KmsError(
+                'ERR_BACKEND_UNAVAILABLE',
+                `no status from ${socket}: ${error?.message ?? 'empty'}`,
+              ),
+            )
+        }
+        client.makeUnaryRequest<object, V2StatusResponse>(
+          method.path,
+          (request) => method.requestSerialize(request),
+          (bytes) => method.responseDeserialize(bytes) as V2StatusResponse,
+          {},
+          { deadline: Date.now() + TIMEOUT_MS },
+          answer,
+        )
+      }),
+    close: () => client.close(),
+  }
+}

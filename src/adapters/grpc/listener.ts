@@ -1,0 +1,46 @@
+/** Lets connections in: a bounded number, and only those that speak. */
+import { createServer, type Server, type Socket } from 'node:net'
+
+export interface ConnectionLimits {
+  readonly maxConnections: number
+  /** A peer that sends nothing for so long is dropped: grpc-js has no such limit of its own. */
+  readonly firstByteTimeoutMs: number
+}
+
+export interface Listener {
+  /** The server that listens once its owner has bound it. */
+  readonly server: Server
+  /** Destroys every connection. */
+  destroyAll(): void
+}
+
+/** @param accept Gets each connection after its first bytes arrived; they are still to be read. */
+export function createListener(limits: ConnectionLimits, accept: (socket: Socket) => void): Listener {
+  const open = new Set<Socket>()
+  const server = createServer((socket) => {
+    // Without a listener a reset connection would end the process.
+    socket.on('error', () => socket.destroy())
+    if (open.size >= limits.maxConnections) {
+      socket.destroy()
+      return
+    }
+    open.add(socket)
+    const silence = setTimeout(() => socket.destroy(), limits.firstByteTimeoutMs)
+    socket.once('close', () => {
+      clearTimeout(silence)
+      open.delete(socket)
+    })
+    socket.once('data', (bytes: Buffer) => {
+      clearTimeout(silence)
+      socket.pause()
+      socket.unshift(bytes)
+      accept(socket)
+    })
+  })
+  return {
+    server,
+    destroyAll: () => {
+      for (const socket of open) socket.destroy()
+    },
+  }
+}

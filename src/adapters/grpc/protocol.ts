@@ -1,0 +1,65 @@
+/** The two KMS APIs as @grpc/grpc-js wants them, read from the .proto files, and the messages as they arrive. */
+import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js'
+import { loadSync } from '@grpc/proto-loader'
+import { fileURLToPath } from 'node:url'
+
+export interface V2EncryptRequest {
+  readonly plaintext: Buffer
+  readonly uid: string
+}
+
+export interface V2DecryptRequest {
+  readonly ciphertext: Buffer
+  readonly uid: string
+  readonly keyId: string
+  readonly annotations: Readonly<Record<string, Buffer>>
+}
+
+export interface V2StatusResponse {
+  readonly version: string
+  readonly healthz: string
+  readonly keyId: string
+}
+
+export interface V1VersionRequest {
+  readonly version: string
+}
+
+export interface V1EncryptRequest {
+  readonly version: string
+  readonly plain: Buffer
+}
+
+export interface V1DecryptRequest {
+  readonly version: string
+  readonly cipher: Buffer
+}
+
+/** `proto/` stands beside both `src/` and `dist/`. */
+const PROTO_FOLDER = fileURLToPath(new URL('../../../proto', import.meta.url))
+
+export function loadKmsV2(): ServiceDefinition {
+  return load('v2/kms.proto', 'v2.KeyManagementService')
+}
+
+export function loadKmsV1beta1(): ServiceDefinition {
+  return load('v1beta1/kms.proto', 'v1beta1.KeyManagementService')
+}
+
+function load(file: string, service: string): ServiceDefinition {
+  const definitions = loadSync(file, {
+    includeDirs: [PROTO_FOLDER],
+    defaults: true,
+    longs: Number,
+    bytes: Buffer,
+  })
+  const definition = definitions[service]
+  if (definition === undefined || !isService(definition)) throw new Error(`${file} defines no ${service}`)
+  return definition
+}
+
+function isService(definition: object): definition is ServiceDefinition {
+  return Object.values(definition).every(
+    (method: Partial<MethodDefinition<unknown, unknown>> | undefined) => typeof method?.path === 'string',
+  )
+}

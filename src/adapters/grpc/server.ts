@@ -1,0 +1,141 @@
+/** The gRPC server: which services stand on the socket, its limits, and how it comes and goes. */
+import { Server, ServerCredentials } from '@grpc/grpc-js'
+import { setTimeout as pause } from 'node:timers/promises'
+import { KmsError } from '../../ports/errors.js'
+import type { KmsService } from '../../ports/kms_service.js'
+import type { Logger } from '../../ports/logger.js'
+import { kmsV1beta1 } from './kms_v1beta1.js'
+import { kmsV2 } from './kms_v2.js'
+import { createListener } from './listener.js'
+import { loadKmsV1beta1, loadKmsV2 } from './protocol.js'
+import { releaseLock, takeLock } from './socket_lock.js'
+import {
+  lockPathOf,
+  prepareFolder,
+  probeSocket,
+  publishSocket,
+  type PublishedSocket,
+  type SocketPermissions,
+} from './socket_path.js'
+import type { UnaryDeps } from './unary.js'
+
+export interface GrpcServerOptions {
+  readonly socket: string
+  readonly permissions: SocketPermissions
+  readonly kmsV1: boolean
+  readonly drainTimeoutMs: number
+  /** The version of this program, for KMS v1. */
+  readonly version: string
+  readonly pid: number
+  readonly uid: number
+}
+
+/** Larger than any request of kube-apiserver by far; a v1 ciphertext has at most 64 KiB. */
+const MESSAGE_MAX_BYTES = 128 * 1024
+
+/** Every default of grpc-js and node:http2 is unlimited or off. Keepalive is what ends half-open connections. */
+const SERVER_OPTIONS = {
+  'grpc.max_receive_message_length': MESSAGE_MAX_BYTES,
+  'grpc.max_send_message_length': MESSAGE_MAX_BYTES,
+  'grpc.max_concurrent_streams': 256,
+  'grpc.max_metadata_size': 16 * 1024,
+  'grpc.keepalive_time_ms': 30_000,
+  'grpc.keepalive_timeout_ms': 5_000,
+  'grpc-node.max_session_memory': 64,
+  'grpc.enable_channelz': 0,
+}
+
+const CONNECTION_LIMITS = { maxConnections: 64, firstByteTimeoutMs: 1000 }
+
+/** How often a living socket is looked at again. */
+const TAKEOVER_POLL_MS = 100
+
+export class GrpcServer {
+  readonly #options: GrpcServerOptions
+  readonly #logger: Logger
+  readonly #server = new Server(SERVER_OPTIONS)
+  readonly #injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
+  readonly #listener = createListener(CONNECTION_LIMITS, (socket) => this.#injector.injectConnection(socket))
+  #published: PublishedSocket | undefined
+  #stopped: Promise<void> | undefined
+
+  constructor(service: KmsService, options: GrpcServerOptions, deps: UnaryDeps) {
+    this.#options = options
+    this.#logger = deps.logger
+    this.#server.addService(loadKmsV2(), kmsV2(service, deps))
+    if (options.kmsV1) this.#server.addService(loadKmsV1beta1(), kmsV1beta1(service, deps, options.version))
+  }
+
+  /**
+   * Listens. A living plugin at the same path is waited for as long as it may drain.
+   *
+   * @throws {KmsError} `ERR_CONFIG_INVALID` when the path cannot be used; `ERR_BACKEND_UNAVAILABLE` when the other
+   * one does not go.
+   */
+  async start(): Promise<void> {
+    const { socket, uid, permissions } = this.#options
+    await prepareFolder(socket, uid, permissions.gid)
+    await this.#takeOver()
+    try {
+      this.#published = await publishSocket(this.#listener.server, socket, permissions)
+    } catch (error) {
+      await releaseLock(lockPathOf(socket), this.#options.pid)
+      throw error
+    }
+    this.#logger.info('listening', { socket, kmsV1: this.#options.kmsV1 })
+  }
+
+  /**
+   * Takes no new connection, lets pending calls finish within `drainTimeoutMs`, then cuts what is left. Removes
+   * the socket only if it is still ours. Safe to call twice.
+   */
+  async stop(): Promise<void> {
+    this.#stopped ??= this.#stop()
+    return this.#stopped
+  }
+
+  async #stop(): Promise<void> {
+    const { socket, pid, drainTimeoutMs } = this.#options
+    await this.#published?.remove()
+    this.#listener.server.close()
+    const drained = new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()))
+    this.#injector.drain(drainTimeoutMs)
+    const late = new AbortController()
+    const timeout = pause(drainTimeoutMs, 'late', { signal: late.signal }).catch(() => 'in time')
+    const outcome = await Promise.race([drained, timeout])
+    late.abort()
+    if (outcome === 'late') this.#logger.warn('pending calls are cut: they outlived server.drainTimeout')
+    this.#server.forceShutdown()
+    this.#injector.destroy()
+    this.#listener.destroyAll()
+    await releaseLock(lockPathOf(socket), pid)
+  }
+
+  /** Returns when no other plugin holds the path: neither its lock nor a socket that answers. */
+  async #takeOver(): Promise<void> {
+    const { socket, pid, uid, drainTimeoutMs } = this.#options
+    const giveUpAtMs = Date.now() + drainTimeoutMs
+    for (;;) {
+      const holder = await this.#lock(lockPathOf(socket), pid)
+      const state = await probeSocket(socket, uid)
+      if (holder === undefined && state !== 'living') {
+        if (state === 'dead') this.#logger.info('a dead socket is replaced', { socket })
+        return
+      }
+      if (Date.now() >= giveUpAtMs) {
+        if (holder === undefined) await releaseLock(lockPathOf(socket), pid)
+        const who = holder === undefined ? 'another process answers on it' : `pid ${holder.pid} holds it`
+        throw new KmsError(
+          'ERR_BACKEND_UNAVAILABLE',
+          `the socket ${socket} is in use: ${who}; stop that one first`,
+        )
+      }
+      await pause(TAKEOVER_POLL_MS)
+    }
+  }
+
+  async #lock(path: string, pid: number): ReturnType<typeof takeLock> {
+    const holder = await takeLock(path, pid)
+    return holder?.pid === pid ? undefined : holder
+  }
+}

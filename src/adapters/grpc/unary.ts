@@ -1,0 +1,121 @@
+/**
+ * What every call has in common: a deadline and a signal for the core, one answer, one log line, one metric.
+ *
+ * Rule: nothing thrown here reaches grpc-js, which lets a rejected handler end the process.
+ */
+import type { handleUnaryCall, sendUnaryData, ServerUnaryCall } from '@grpc/grpc-js'
+import type { Clock } from '../../ports/clock.js'
+import { asKmsError, errorCodes, KmsError } from '../../ports/errors.js'
+import type { CallOptions } from '../../ports/key_wrapper.js'
+import type { LogFields, Logger } from '../../ports/logger.js'
+import type { ApiOperation, ApiVersion, Metrics, Outcome } from '../../ports/metrics.js'
+import { wireErrors } from './status.js'
+
+export interface UnaryDeps {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly metrics: Metrics
+  /** Also logs each success of a frequent operation. */
+  readonly logAll: boolean
+}
+
+export interface UnaryMethod<Request, Response> {
+  readonly api: ApiVersion
+  readonly operation: ApiOperation
+  /** Whether a success is worth a line at level info: rare and of consequence. */
+  readonly notable?: boolean
+  uid?(request: Request): string
+  /** Answers, or throws a `KmsError`. Fields of `log` go into the line of this call. */
+  handle(
+    request: Request,
+    options: CallOptions,
+    log: (fields: LogFields) => void,
+  ): Response | Promise<Response>
+}
+
+/** kube-apiserver's UIDs are 36 characters. */
+const UID_MAX_LENGTH = 256
+
+export function unary<Request, Response>(
+  deps: UnaryDeps,
+  method: UnaryMethod<Request, Response>,
+): handleUnaryCall<Request, Response> {
+  return (call, callback) => {
+    void answer(deps, method, call, callback)
+  }
+}
+
+async function answer<Request, Response>(
+  deps: UnaryDeps,
+  method: UnaryMethod<Request, Response>,
+  call: ServerUnaryCall<Request, Response>,
+  callback: sendUnaryData<Response>,
+): Promise<void> {
+  const { clock } = deps
+  const startMs = clock.nowMs()
+  const gone = new AbortController()
+  call.on('cancelled', () =>
+    gone.abort(new KmsError('ERR_CANCELLED', 'the caller cancelled or its deadline passed')),
+  )
+  const fields: Record<string, LogFields[string]> = {}
+  let error: KmsError | undefined
+  let response: Response | undefined
+  try {
+    const uid = uidOf(method, call.request)
+    if (uid !== undefined) fields['uid'] = uid
+    const options: CallOptions = {
+      deadlineMs: startMs + remainingMs(call.getDeadline()),
+      signal: gone.signal,
+      ...(uid === undefined ? {} : { uid }),
+    }
+    response = await method.handle(call.request, options, (more) => Object.assign(fields, more))
+  } catch (thrown) {
+    error = asKmsError(thrown)
+  }
+  report(deps, method, fields, error, clock.nowMs() - startMs)
+  if (error === undefined) {
+    callback(null, response)
+    return
+  }
+  const { status, text } = wireErrors[error.code]
+  callback({ code: status, details: text })
+}
+
+function uidOf<Request>(method: UnaryMethod<Request, unknown>, request: Request): string | undefined {
+  const uid = method.uid?.(request)
+  if (uid !== undefined && uid.length > UID_MAX_LENGTH) {
+    throw new KmsError('ERR_INVALID_REQUEST', `a uid has at most ${UID_MAX_LENGTH} characters`)
+  }
+  return uid
+}
+
+/** grpc-js gives the caller's deadline on the wall clock; `Infinity` when there is none. */
+function remainingMs(deadline: Date | number): number {
+  return Math.max(0, Number(deadline) - Date.now())
+}
+
+function report(
+  { logger, metrics, logAll }: UnaryDeps,
+  method: UnaryMethod<never, unknown>,
+  fields: LogFields,
+  error: KmsError | undefined,
+  durationMs: number,
+): void {
+  const outcome: Outcome = error?.code ?? 'OK'
+  metrics.requestFinished(method.api, method.operation, outcome, durationMs / 1000)
+  const line: LogFields = {
+    api: method.api,
+    operation: method.operation,
+    outcome,
+    durationMs: Math.round(durationMs * 1000) / 1000,
+    ...fields,
+  }
+  if (error === undefined) {
+    if (method.notable === true || logAll) logger.info('request answered', line)
+    else logger.debug('request answered', line)
+    return
+  }
+  const failure: LogFields = { ...line, fault: error.fault, reason: error.message }
+  if (errorCodes[error.code].fault === 'plugin') logger.error('request failed', failure)
+  else logger.warn('request failed', failure)
+}

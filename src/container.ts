@@ -1,0 +1,367 @@
+/**
+ * The composition root: the only file that knows the core and the outside. No class knows inversify.
+ *
+ * A whole graph is built from one config, so that a second one can stand beside it.
+ */
+import { Container, type ServiceIdentifier } from 'inversify'
+import { backends, isBackendName } from './adapters/backends/index.js'
+import type { AnyBackend, BackendDeps } from './adapters/backends/backend.js'
+import { createConfigSource } from './adapters/config/config_source.js'
+import { createValueExplainer } from './adapters/etcd/value_explainer.js'
+import { createKmsClient } from './adapters/grpc/client.js'
+import { GrpcServer } from './adapters/grpc/server.js'
+import { checkSocket } from './adapters/grpc/socket_check.js'
+import { HealthEndpoint } from './adapters/observability/health_endpoint.js'
+import { createPinoLogger, type PinoLogger } from './adapters/observability/pino_logger.js'
+import {
+  createPrometheusMetrics,
+  type PrometheusMetrics,
+} from './adapters/observability/prometheus_metrics.js'
+import { createSystemClock } from './adapters/system/clock.js'
+import { resolveGroup } from './adapters/system/group.js'
+import { suitesByName } from './domain/cipher_suites.js'
+import { DekMaker } from './domain/dek_maker.js'
+import { describeEnvelope } from './domain/envelope.js'
+import { EnvelopeKmsService } from './domain/envelope_kms_service.js'
+import { FreshDeks } from './domain/fresh_deks.js'
+import { Health } from './domain/health.js'
+import { KeyRing } from './domain/key_ring.js'
+import { ringKey } from './domain/keys.js'
+import { OpeningDeks } from './domain/opening_deks.js'
+import { createPlugin } from './domain/plugin.js'
+import { createPreflight, type Check } from './domain/preflight.js'
+import { Probe } from './domain/probe.js'
+import { Publication } from './domain/publication.js'
+import { ReusedDeks } from './domain/reused_deks.js'
+import type { SealingDeks } from './domain/sealing_deks.js'
+import type { Clock } from './ports/clock.js'
+import type { Config, ConfigSource } from './ports/config.js'
+import { asKmsError, KmsError } from './ports/errors.js'
+import type { Host } from './ports/host.js'
+import { kekPart } from './ports/key_id.js'
+import type { KmsService } from './ports/kms_service.js'
+import type { Endpoint, KeyMaker, Plugin, Preflight, ValueExplainer } from './ports/operations.js'
+
+export { createKmsClient }
+
+/** A DEK is wrapped anew at least this often, so that the right to wrap is proved and not only the right to unwrap. */
+const RENEW_AFTER_MS = 3_600_000
+
+/** Opened in `check`, `keygen` and `inspect --config`, where nobody waits for 3 seconds. */
+const COMMAND_TIMEOUT_MS = 15_000
+
+function token<T>(name: string): ServiceIdentifier<T> {
+  return Symbol(name)
+}
+
+const TOKEN = {
+  config: token<Config>('config'),
+  host: token<Host>('host'),
+  clock: token<Clock>('clock'),
+  logger: token<PinoLogger>('logger'),
+  metrics: token<PrometheusMetrics>('metrics'),
+  keys: token<KeyRing>('keys'),
+  publication: token<Publication>('publication'),
+  sealing: token<SealingDeks>('sealing'),
+  opening: token<OpeningDeks>('opening'),
+  health: token<Health>('health'),
+  probe: token<Probe>('probe'),
+  service: token<KmsService>('service'),
+  kms: token<Endpoint>('kms'),
+  healthEndpoint: token<Endpoint | undefined>('healthEndpoint'),
+  plugin: token<Plugin>('plugin'),
+  preflight: token<Preflight>('preflight'),
+  keyMaker: token<KeyMaker>('keyMaker'),
+}
+
+/** What a config gives; each part is built when it is first asked for. */
+export interface Graph {
+  readonly logger: PinoLogger
+  plugin(): Promise<Plugin>
+  preflight(): Promise<Preflight>
+  keyMaker(): Promise<KeyMaker>
+  /** Configured names by KEK part of the key id, as far as the backends answer. */
+  keyNames(): Promise<ReadonlyMap<string, string>>
+}
+
+export function createConfig(): ConfigSource {
+  const schemas = Object.entries(backends).map(
+    ([name, load]) => [name, async () => (await load()).settings] as const,
+  )
+  return createConfigSource(Object.fromEntries(schemas))
+}
+
+export function createExplainer(): ValueExplainer {
+  return createValueExplainer(describeEnvelope)
+}
+
+export function buildGraph(config: Config, host: Host): Graph {
+  const container = new Container({ defaultScope: 'Singleton' })
+  const T = TOKEN
+  container.bind(T.config).toConstantValue(config)
+  container.bind(T.host).toConstantValue(host)
+  container.bind(T.clock).toConstantValue(createSystemClock())
+  container.bind(T.logger).toResolvedValue(makeLogger, [T.config, T.host])
+  container.bind(T.metrics).toResolvedValue(makeMetrics, [T.host, T.logger])
+  container.bind(T.keys).toResolvedValue(openKeys, [T.config, T.host, T.clock, T.logger, T.metrics])
+  container.bind(T.publication).toResolvedValue(makePublication, [T.config, T.logger, T.metrics])
+  container
+    .bind(T.sealing)
+    .toResolvedValue(makeSealing, [T.config, T.keys, T.publication, T.clock, T.metrics])
+  container.bind(T.opening).toResolvedValue(makeOpening, [T.config, T.keys, T.clock, T.metrics])
+  container.bind(T.health).toResolvedValue(makeHealth, [T.config, T.keys, T.publication, T.clock])
+  container
+    .bind(T.probe)
+    .toResolvedValue(makeProbe, [
+      T.config,
+      T.keys,
+      T.publication,
+      T.sealing,
+      T.health,
+      T.clock,
+      T.logger,
+      T.metrics,
+    ])
+  container
+    .bind(T.service)
+    .toResolvedValue(makeService, [T.config, T.sealing, T.opening, T.publication, T.health, T.probe, T.clock])
+  container.bind(T.kms).toResolvedValue(makeKms, [T.config, T.host, T.service, T.clock, T.logger, T.metrics])
+  container
+    .bind(T.healthEndpoint)
+    .toResolvedValue(makeHealthEndpoint, [T.config, T.health, T.metrics, T.logger])
+  container
+    .bind(T.plugin)
+    .toResolvedValue(
+      (kms, health, probe, opening, keys, logger) =>
+        createPlugin({ kms, health, probe, opening, keys, logger }),
+      [T.kms, T.healthEndpoint, T.probe, T.opening, T.keys, T.logger],
+    )
+  container.bind(T.preflight).toResolvedValue(makePreflight, [T.config, T.host, T.keys, T.clock, T.logger])
+  container.bind(T.keyMaker).toResolvedValue(makeKeyMaker, [T.config, T.host, T.clock, T.logger])
+  return {
+    logger: container.get(T.logger),
+    plugin: async () => container.getAsync(T.plugin),
+    preflight: async () => container.getAsync(T.preflight),
+    keyMaker: async () => container.getAsync(T.keyMaker),
+    keyNames: async () => namesOf(await container.getAsync(T.keys), container.get(T.clock)),
+  }
+}
+
+function makeLogger(config: Config, host: Host): PinoLogger {
+  return createPinoLogger({ level: config.log.level, pretty: host.logIsTty, fd: host.logFd })
+}
+
+function makeMetrics(host: Host, logger: PinoLogger): PrometheusMetrics {
+  const { version, nodeVersion: node } = host
+  return createPrometheusMetrics({ version, node, droppedLogLines: () => logger.dropped() })
+}
+
+async function openKeys(
+  config: Config,
+  host: Host,
+  clock: Clock,
+  logger: PinoLogger,
+  metrics: PrometheusMetrics,
+): Promise<KeyRing> {
+  const opened = Object.keys(config.keys).map(async (name) => {
+    const { backend, section } = await backendOf(config, name)
+    if (backend.warning !== undefined) logger.warn(backend.warning, { key: name })
+    const deps = backendDeps(config, host, clock, logger, name, () => metrics.hsmChildRestarted(name))
+    return ringKey(name, backend.open(section, deps), config.retry, clock, metrics)
+  })
+  const keys = await Promise.all(opened)
+  const primary = keys.find(({ name }) => name === config.primary)
+  if (primary === undefined)
+    throw new KmsError('ERR_CONFIG_INVALID', `primary: there is no key ${config.primary}`)
+  const decryptOnly = keys.filter((key) => key !== primary)
+  return new KeyRing(primary, decryptOnly)
+}
+
+function makePublication(config: Config, logger: PinoLogger, metrics: PrometheusMetrics): Publication {
+  return new Publication(config.primary, logger, metrics)
+}
+
+function makeSealing(
+  config: Config,
+  keys: KeyRing,
+  publication: Publication,
+  clock: Clock,
+  metrics: PrometheusMetrics,
+): SealingDeks {
+  const { dek, dekMaxAgeMs: maxAgeMs, dekMaxSeals: maxSeals, dekMaxBytes: maxBytes } = config.envelope
+  const maker = new DekMaker(keys, clock)
+  if (dek === 'fresh') return new FreshDeks(maker, publication)
+  const policy = { maxAgeMs, maxSeals, maxBytes }
+  return new ReusedDeks(maker, publication, policy, clock, config.retry.totalTimeoutMs, metrics)
+}
+
+function makeOpening(config: Config, keys: KeyRing, clock: Clock, metrics: PrometheusMetrics): OpeningDeks {
+  const { dekCacheTimeoutMs: timeoutMs, dekCacheSize: maxEntries } = config.envelope
+  return new OpeningDeks(keys, { timeoutMs, maxEntries }, clock, config.retry.totalTimeoutMs, metrics)
+}
+
+function makeHealth(config: Config, keys: KeyRing, publication: Publication, clock: Clock): Health {
+  return new Health(keys, publication, config.health.onBackendOutage, clock)
+}
+
+function makeProbe(
+  config: Config,
+  keys: KeyRing,
+  publication: Publication,
+  sealing: SealingDeks,
+  health: Health,
+  clock: Clock,
+  logger: PinoLogger,
+  metrics: PrometheusMetrics,
+): Probe {
+  const policy = {
+    intervalMs: config.health.probeIntervalMs,
+    timeoutMs: config.retry.totalTimeoutMs,
+    // Well before a DEK dies of age: an outage at that moment would stop the sealing.
+    renewAfterMs: Math.min(RENEW_AFTER_MS, config.envelope.dekMaxAgeMs / 2),
+  }
+  return new Probe(keys, publication, sealing, health, policy, clock, logger, metrics)
+}
+
+function makeService(
+  config: Config,
+  sealing: SealingDeks,
+  opening: OpeningDeks,
+  publication: Publication,
+  health: Health,
+  probe: Probe,
+  clock: Clock,
+): KmsService {
+  return new EnvelopeKmsService({
+    suite: suitesByName[config.envelope.cipher],
+    sealing,
+    opening,
+    publication,
+    health,
+    clock,
+    totalTimeoutMs: config.retry.totalTimeoutMs,
+    onBackendFault: () => probe.hurry(),
+  })
+}
+
+async function makeKms(
+  config: Config,
+  host: Host,
+  service: KmsService,
+  clock: Clock,
+  logger: PinoLogger,
+  metrics: PrometheusMetrics,
+): Promise<Endpoint> {
+  const { socket, socketMode: mode, socketGroup, kmsV1, drainTimeoutMs } = config.server
+  const { version, pid, uid } = host
+  const permissions = { mode, gid: await resolveGroup(socketGroup) }
+  return new GrpcServer(
+    service,
+    { socket, permissions, kmsV1, drainTimeoutMs, version, pid, uid },
+    { clock, logger, metrics, logAll: config.log.allValues },
+  )
+}
+
+function makeHealthEndpoint(
+  config: Config,
+  health: Health,
+  metrics: PrometheusMetrics,
+  logger: PinoLogger,
+): Endpoint | undefined {
+  const { address, path } = config.health
+  if (address === undefined) return undefined
+  const { contentType } = metrics
+  return new HealthEndpoint({
+    ...address,
+    path,
+    health,
+    scrape: async () => metrics.scrape(),
+    contentType,
+    logger,
+  })
+}
+
+function makePreflight(
+  config: Config,
+  host: Host,
+  keys: KeyRing,
+  clock: Clock,
+  logger: PinoLogger,
+): Preflight {
+  const checks: Check[] = [
+    {
+      subject: 'server.socket',
+      run: async () =>
+        checkSocket(config.server.socket, host.uid, await resolveGroup(config.server.socketGroup)),
+    },
+    ...Object.keys(config.keys).map((name) => ({
+      subject: `keys.${name}`,
+      run: async () => {
+        const { backend, section } = await backendOf(config, name)
+        const found = await backend.check(
+          section,
+          backendDeps(config, host, clock, logger, name, () => undefined),
+        )
+        if (backend.warning === undefined) return found
+        return [...found, { level: 'warning' as const, subject: `keys.${name}`, text: backend.warning }]
+      },
+    })),
+  ]
+  return createPreflight(checks, keys, clock, COMMAND_TIMEOUT_MS)
+}
+
+function makeKeyMaker(config: Config, host: Host, clock: Clock, logger: PinoLogger): KeyMaker {
+  return {
+    make: async (name) => {
+      const { backend, section } = await backendOf(config, name)
+      return backend.keygen(
+        section,
+        backendDeps(config, host, clock, logger, name, () => undefined),
+      )
+    },
+  }
+}
+
+async function namesOf(keys: KeyRing, clock: Clock): Promise<ReadonlyMap<string, string>> {
+  const names = new Map<string, string>()
+  try {
+    for (const { name, wrapper } of [keys.primary, ...keys.decryptOnly]) {
+      const options = { deadlineMs: clock.nowMs() + COMMAND_TIMEOUT_MS }
+      const id = await wrapper.currentKeyId(options).catch(() => undefined)
+      if (id !== undefined) names.set(kekPart(id), name)
+    }
+    return names
+  } finally {
+    await keys.close()
+  }
+}
+
+async function backendOf(config: Config, name: string): Promise<{ backend: AnyBackend; section: unknown }> {
+  const section = config.keys[name]
+  if (section === undefined) {
+    const known = Object.keys(config.keys).join(', ')
+    throw new KmsError('ERR_CONFIG_INVALID', `there is no key ${name} under keys; there are: ${known}`)
+  }
+  if (!isBackendName(section.backend)) {
+    throw new KmsError('ERR_CONFIG_INVALID', `keys.${name}: there is no backend ${section.backend}`)
+  }
+  try {
+    return { backend: await backends[section.backend](), section }
+  } catch (thrown) {
+    throw new KmsError(
+      'ERR_CONFIG_INVALID',
+      `keys.${name}: the backend does not load: ${asKmsError(thrown).message}`,
+    )
+  }
+}
+
+function backendDeps(
+  config: Config,
+  host: Host,
+  clock: Clock,
+  logger: PinoLogger,
+  key: string,
+  onRestart: () => void,
+): BackendDeps {
+  return { key, clock, logger, callTimeoutMs: config.retry.callTimeoutMs, env: host.env, onRestart }
+}

@@ -1,0 +1,126 @@
+#!/usr/bin/env node
+/** The edge of the process: arguments, signals, exit codes. The only file that knows `process`, but for the HSM child. */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { buffer } from 'node:stream/consumers'
+import type { CliIo, CliServices } from './adapters/cli/index.js'
+import type { Config } from './ports/config.js'
+import type { Host } from './ports/host.js'
+
+const EXIT_INTERNAL = 70
+
+harden()
+const { runCli } = await import('./adapters/cli/index.js')
+const container = await import('./container.js')
+const host = describeHost()
+process.exitCode = await runCli(process.argv.slice(2), makeIo(), makeServices())
+// What is left open after a command (a timer of a library) must not hold the process.
+await written(process.stdout)
+await written(process.stderr)
+process.exit()
+
+/** Before any library loads, since some read their variables then. */
+function harden(): void {
+  // They would put requests and errors into the output.
+  for (const name of ['GRPC_TRACE', 'GRPC_VERBOSITY', 'GRPC_NODE_DEBUG_SEND_ERROR_DETAILS', 'NODE_DEBUG']) {
+    Reflect.deleteProperty(process.env, name)
+  }
+  process.umask(0o077)
+  try {
+    // No memory in core files (core(5)): they would hold DEKs.
+    writeFileSync('/proc/self/coredump_filter', '0x0')
+  } catch {
+    // Not Linux, or no such right: the docs say to switch core files off as well.
+  }
+  // A reader of our output that goes away must not end us.
+  process.stdout.on('error', () => undefined)
+  process.stderr.on('error', () => undefined)
+}
+
+function describeHost(): Host {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  return {
+    version,
+    nodeVersion: process.version,
+    pid: process.pid,
+    uid: process.geteuid?.() ?? -1,
+    env: process.env,
+    logFd: 2,
+    logIsTty: process.stderr.isTTY,
+  }
+}
+
+function makeIo(): CliIo {
+  return {
+    stdout: (text) => void process.stdout.write(text),
+    stderr: (text) => void process.stderr.write(text),
+    readStdin: async () => buffer(process.stdin),
+    readFile: async (path) => readFile(path),
+    env: process.env,
+    isTty: process.stdin.isTTY,
+  }
+}
+
+function makeServices(): CliServices {
+  return {
+    version: host.version,
+    configSource: async () => Promise.resolve(container.createConfig()),
+    explainer: async () => Promise.resolve(container.createExplainer()),
+    kmsClient: async (socket) => Promise.resolve(container.createKmsClient(socket)),
+    preflight: async (config) => container.buildGraph(quiet(config), host).preflight(),
+    keyMaker: async (config) => container.buildGraph(quiet(config), host).keyMaker(),
+    keyNames: async (config) => container.buildGraph(quiet(config), host).keyNames(),
+    serve,
+  }
+}
+
+/** Commands print their findings themselves. */
+function quiet(config: Config): Config {
+  return { ...config, log: { ...config.log, level: 'error' } }
+}
+
+async function serve(config: Config, configPath: string): Promise<number> {
+  const graph = container.buildGraph(config, host)
+  const { logger } = graph
+  logger.info('starting', {
+    version: host.version,
+    node: host.nodeVersion,
+    pid: host.pid,
+    config: configPath,
+  })
+  const plugin = await graph.plugin()
+  const ended = new Promise<number>((resolve) => {
+    const stop = (reason: string, exitCode: number) => {
+      void plugin.stop(reason).finally(() => resolve(exitCode))
+    }
+    process.on('SIGTERM', () => stop('SIGTERM', 0))
+    process.on('SIGINT', () => stop('SIGINT', 0))
+    process.on('SIGHUP', () =>
+      logger.warn('SIGHUP changes nothing: restart the plugin to read its configuration'),
+    )
+    // Without a listener Node opens its debugger.
+    process.on('SIGUSR1', () => logger.warn('SIGUSR1 changes nothing'))
+    const crash = (error: unknown) => {
+      logger.error('a bug: the plugin stops', { reason: error instanceof Error ? error.message : 'no Error' })
+      stop('bug', EXIT_INTERNAL)
+    }
+    process.on('uncaughtException', crash)
+    process.on('unhandledRejection', crash)
+  })
+  try {
+    await plugin.start()
+    return await ended
+  } catch (error) {
+    await plugin.stop('it did not start')
+    throw error
+  } finally {
+    logger.flush()
+  }
+}
+
+async function written(stream: NodeJS.WriteStream): Promise<void> {
+  if (stream.destroyed || stream.writableLength === 0) return
+  await new Promise<void>((resolve) => stream.write('', () => resolve()))
+}
