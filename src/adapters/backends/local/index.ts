@@ -22,7 +22,7 @@ export const local: Backend<LocalSettings> = {
         {
           level: 'ok',
           subject,
-          text: `${path}: ${keys.length} keys, ${enabled} enabled, readable by us alone`,
+          text: `${path}: ${enabled} of ${keys.length} keys enabled, readable by us alone`,
         },
       ]
     } catch (error) {

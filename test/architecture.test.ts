@@ -1,0 +1,107 @@
+/** The four laws of the layout (ARCHITECTURE.md), kept by reading every import. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+
+const SRC = fileURLToPath(new URL('../src', import.meta.url))
+
+interface Import {
+  readonly from: string
+  /** A path below src/, or the name of a package. */
+  readonly to: string
+}
+
+const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
+const sources = new Map(files.map((file) => [file, readFileSync(join(SRC, file), 'utf8')]))
+const imports = files.flatMap((from) => importsOf(from, sources.get(from) ?? ''))
+
+function importsOf(from: string, source: string): Import[] {
+  const found = source.matchAll(/(?:\bfrom\s+|\bimport\s*\(?\s*)'([^']+)'/g)
+  return [...found].map(([, target = '']) => ({
+    from,
+    to: target.startsWith('.')
+      ? relative(SRC, join(SRC, dirname(from), target)).replace(/\.js$/, '.ts')
+      : target,
+  }))
+}
+
+/** `adapters/x` for most adapters, `adapters/backends/x` for a backend, the file itself for a shared one. */
+function roomOf(file: string): string {
+  const [top = '', adapter = '', backend = ''] = file.split('/')
+  if (top !== 'adapters') return top
+  return adapter === 'backends' ? `adapters/backends/${backend}` : `adapters/${adapter}`
+}
+
+const breaking = (isAllowed: (i: Import) => boolean, among: (file: string) => boolean) =>
+  imports.filter((i) => among(i.from) && !isAllowed(i)).map(({ from, to }) => `${from} imports ${to}`)
+
+test('the laws are checked against real imports', () => {
+  expect(imports.length).toBeGreaterThan(200)
+})
+
+test('ports import nothing but ports', () => {
+  expect(
+    breaking(
+      ({ to }) => to.startsWith('ports/'),
+      (file) => file.startsWith('ports/'),
+    ),
+  ).toEqual([])
+})
+
+test('the domain imports node:crypto, ports and itself', () => {
+  const isAllowed = ({ to }: Import) => to === 'node:crypto' || /^(ports|domain)\//.test(to)
+  expect(breaking(isAllowed, (file) => file.startsWith('domain/'))).toEqual([])
+})
+
+test('an adapter imports ports, its own folder and libraries; a backend also what all backends share', () => {
+  const shared = ['adapters/backends/backend.ts', 'adapters/backends/identity.ts']
+  const isAllowed = ({ from, to }: Import) =>
+    !/^(ports|domain|adapters|container|main)\b/.test(to) ||
+    to.startsWith('ports/') ||
+    roomOf(to) === roomOf(from) ||
+    (from.startsWith('adapters/backends/') && shared.includes(to)) ||
+    from === 'adapters/backends/index.ts'
+  expect(breaking(isAllowed, (file) => file.startsWith('adapters/'))).toEqual([])
+})
+
+test('only the container knows both the core and the adapters', () => {
+  const isAllowed = ({ from, to }: Import) =>
+    from === 'container.ts' ||
+    (from === 'main.ts' && to === 'adapters/cli/index.ts') ||
+    /^(ports|container)\b/.test(to)
+  const isRoof = (file: string) => !file.includes('/')
+  const inside = ({ to }: Import) => !/^(ports|domain|adapters|container)\b/.test(to)
+  expect(breaking((i) => inside(i) || isAllowed(i), isRoof)).toEqual([])
+})
+
+test('only main.ts and the entry of the HSM child know the process', () => {
+  const allowed = ['main.ts', 'adapters/backends/pkcs11/child/main.ts']
+  const knowing = files.filter((file) => {
+    const code = (sources.get(file) ?? '').replace(/\/\*[\s\S]*?\*\//g, '').replace(/\/\/.*$/gm, '')
+    return /(?<![\w.'`-])process\.\w|from 'node:process'|globalThis\.process/.test(
+      code.replace(/`[^`]*`|'[^']*'/g, "''"),
+    )
+  })
+  expect(knowing.filter((file) => !allowed.includes(file))).toEqual([])
+})
+
+test('the parent and the HSM child share message types and the CKR table alone', () => {
+  const child = 'adapters/backends/pkcs11/child/'
+  const shared = ['adapters/backends/pkcs11/messages.ts', 'adapters/backends/pkcs11/ckr.ts']
+  const isInside = ({ to }: Import) =>
+    to.startsWith(child) || shared.includes(to) || to.startsWith('ports/') || !to.startsWith('adapters/')
+  expect(breaking(isInside, (file) => file.startsWith(child))).toEqual([])
+  const isOutside = ({ to }: Import) => !to.startsWith(child)
+  expect(
+    breaking(isOutside, (file) => file.startsWith('adapters/backends/pkcs11/') && !file.startsWith(child)),
+  ).toEqual([])
+})
+
+test('only the container imports inversify, and only the config adapter convict', () => {
+  const users = (name: string) => [
+    ...new Set(imports.filter(({ to }) => to === name).map(({ from }) => roomOf(from))),
+  ]
+  expect(users('inversify')).toEqual(['container.ts'])
+  expect(users('convict')).toEqual(['adapters/config'])
+})
