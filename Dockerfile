@@ -1,0 +1,28 @@
+# syntax=docker/dockerfile:1
+# Three stages: packages and addon, build, and an image that holds neither compiler nor npm cache.
+# scripts/image_steps.mjs repeats these steps in a clean folder and runs the result as another user; the image itself
+# was not built by the project's tests.
+FROM node:24-bookworm AS packages
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci --ignore-scripts --no-audit --no-fund
+
+FROM packages AS build
+# The one package with native code; the headers come with this image's Node.
+RUN npm_config_nodedir=/usr/local npm rebuild pkcs11js
+COPY tsconfig.json tsconfig.build.json ./
+COPY src ./src
+RUN npm run build && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
+
+FROM node:24-bookworm-slim
+WORKDIR /app
+ENV NODE_ENV=production
+COPY --from=build /app/package.json ./
+COPY --from=build /app/node_modules ./node_modules
+COPY --from=build /app/dist ./dist
+COPY proto ./proto
+# The folders that the node mounts over: ours, and closed to others.
+RUN install -d -m 0700 -o 65532 -g 65532 /run/kmsplugin /etc/kmsplugin
+USER 65532:65532
+ENTRYPOINT ["node", "/app/dist/main.js"]
+CMD ["serve"]
