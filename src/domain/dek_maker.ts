@@ -24,10 +24,9 @@ export class DekMaker {
   async make(options: CallOptions): Promise<Dek> {
     // allocUnsafeSlow: not a slice of the pool that other buffers share.
     const raw = randomFillSync(Buffer.allocUnsafeSlow(DEK_BYTES))
-    const createdAtMs = this.#clock.nowMs()
     try {
       const wrapped = (await this.#wrapVerified(raw, options)) ?? (await this.#wrapVerified(raw, options))
-      if (wrapped !== undefined) return new Dek(raw, wrapped, createdAtMs)
+      if (wrapped !== undefined) return new Dek(raw, wrapped, this.#clock.nowMs())
       throw new KmsError(
         'ERR_WRAP_UNVERIFIED',
         'a freshly wrapped DEK did not unwrap to the same bytes, twice',

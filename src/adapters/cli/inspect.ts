@@ -1,0 +1,75 @@
+/** `kmsplugin inspect`: what is this value from etcd? */
+import type { Explanation, ValueExplainer } from '../../ports/operations.js'
+import { asKmsError } from '../../ports/errors.js'
+import { UsageError } from './arguments.js'
+import type { Command, Invocation } from './command.js'
+import { decodeInput, type DecodedInput } from './decode_input.js'
+import { EXIT } from './exit_codes.js'
+import { loadConfig } from './load_config.js'
+import { columns, json, jsonFlag, oneLine } from './text.js'
+
+const NEWLINE = 0x0a
+
+export const inspect: Command = {
+  name: 'inspect',
+  synopsis: '[FILE|-] [--json] [--config FILE]',
+  summary: 'explain a raw etcd value: provider, API version, key id, format; never needs a key',
+  description:
+    'Reads FILE, or stdin: the raw value, hex, base64, or what etcdctl prints with or without -w json.\n' +
+    'Shows no content of the value, only its form. With --config, key ids get the names of their keys.\n' +
+    'Exit codes: 0 well formed, 1 damaged or unknown, 78 configuration invalid.',
+  examples: [
+    'etcdctl get --print-value-only /registry/secrets/default/s1 | kmsplugin inspect',
+    'kmsplugin inspect value.bin --json',
+  ],
+  flags: [jsonFlag, ['config', 'configuration whose key names are shown; without it, none is read']],
+  maxWords: 1,
+  async run(invocation) {
+    const { args, io, services } = invocation
+    const raw = await readInput(invocation)
+    if (raw.length === 0) throw new UsageError('the input is empty: is there such a key in etcd?')
+    const input = decodeInput(raw)
+
+    let keyNames: ReadonlyMap<string, string> | undefined
+    if (args.config !== undefined) {
+      const config = await loadConfig(invocation)
+      if (config === undefined) return EXIT.config
+      keyNames = await services.keyNames(config).catch((thrown: unknown) => {
+        io.stderr(`kmsplugin: no key names: ${oneLine(asKmsError(thrown).message)}\n`)
+        return undefined
+      })
+    }
+    const explanation = explain(await services.explainer(), input, keyNames)
+    io.stdout(args.json ? json(explanation) : asText(explanation))
+    return explanation.wellFormed ? EXIT.ok : EXIT.problem
+  },
+}
+
+async function readInput({ args, io }: Invocation): Promise<Uint8Array> {
+  const [file] = args.words
+  if (file === undefined && io.isTty) throw new UsageError('inspect needs a FILE, or a value on stdin')
+  if (file === undefined || file === '-') return io.readStdin()
+  try {
+    return await io.readFile(file)
+  } catch (thrown) {
+    const why = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : 'unreadable'
+    throw new UsageError(`cannot read ${file}: ${why}`, { cause: thrown })
+  }
+}
+
+/** etcdctl ends a raw value with a newline; where the value is well formed without it, it is not the value's. */
+function explain(
+  explainer: ValueExplainer,
+  { bytes, form }: DecodedInput,
+  keyNames: ReadonlyMap<string, string> | undefined,
+): Explanation {
+  const shorter = form === 'raw' && bytes.at(-1) === NEWLINE
+  const trimmed = shorter ? explainer.explain(bytes.subarray(0, -1), keyNames) : undefined
+  const explanation = trimmed?.wellFormed === true ? trimmed : explainer.explain(bytes, keyNames)
+  const source = explanation === trimmed ? 'raw, without the newline at its end' : form
+  return { ...explanation, fields: [{ label: 'input', value: source }, ...explanation.fields] }
+}
+
+function asText({ summary, fields }: Explanation): string {
+  return `${oneLine(summary)}\n${columns(fields.map(({ label, value }) => [label, value]))}`
+}

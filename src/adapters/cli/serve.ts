@@ -1,0 +1,22 @@
+/** `kmsplugin serve`: runs the plugin. */
+import type { Command } from './command.js'
+import { EXIT } from './exit_codes.js'
+import { configFlag, configPath, loadConfig } from './load_config.js'
+
+export const serve: Command = {
+  name: 'serve',
+  synopsis: '[--config FILE]',
+  summary: 'run the plugin',
+  description:
+    'Serves kube-apiserver on the configured socket until SIGTERM or SIGINT. The socket is there at once,\n' +
+    'even while the backend is out. Logs go to stderr.\n' +
+    'Exit codes: 0 stopped as asked, 69 the socket is in use, 78 configuration invalid.',
+  examples: ['kmsplugin serve --config /etc/kmsplugin/kmsplugin-config.yaml'],
+  flags: [configFlag],
+  maxWords: 0,
+  async run(invocation) {
+    const config = await loadConfig(invocation)
+    if (config === undefined) return EXIT.config
+    return invocation.services.serve(config, configPath(invocation))
+  },
+}

@@ -1,0 +1,67 @@
+/** The config file as the rest of the program sees it: load, print, explain. Knows no backend. */
+import type { Config, ConfigProblem, ConfigResult, ConfigSource } from '../../ports/config.js'
+import { unknownKey } from './hints.js'
+import { fileSchema } from './json_schema.js'
+import { readKeys, type BackendSchemas } from './keys.js'
+import { foreignLayout } from './layout.js'
+import { shown, type Mistake } from './mistake.js'
+import { parseYaml, type ParsedYaml } from './parse_yaml.js'
+import { printConfig } from './print.js'
+import { readProcessSettings } from './process_settings.js'
+import { readConfigFile } from './read_file.js'
+import { brokenRules } from './rules.js'
+import { sectionNames } from './settings.js'
+
+/**
+ * @param backends By name, what loads the zod schema of that backend's settings. Each is a strict object with
+ *   `backend: z.literal(<name>)`, has a `.describe()` on every setting, and reads what it returned back to the
+ *   same, so that a printed config loads. Only the backends that a file names are loaded for it.
+ */
+export function createConfigSource(backends: BackendSchemas): ConfigSource {
+  return {
+    load: async (file) => {
+      const read = await readConfigFile(file)
+      if ('problem' in read) return { problems: [{ path: '', text: read.problem }] }
+      const yaml = parseYaml(read.text)
+      return 'problems' in yaml ? { problems: yaml.problems } : validate(yaml.parsed, backends)
+    },
+    print: printConfig,
+    schema: async () => {
+      const loaded = Object.entries(backends).map(async ([name, load]) => [name, await load()] as const)
+      return fileSchema(Object.fromEntries(await Promise.all(loaded)))
+    },
+  }
+}
+
+async function validate(parsed: ParsedYaml, backends: BackendSchemas): Promise<ConfigResult> {
+  const { root } = parsed
+  const foreign = foreignLayout(root)
+  if (foreign !== undefined) return { problems: located([foreign], parsed) }
+  const { config: settings, mistakes } = readProcessSettings(root)
+  const { primary, keys, mistakes: keyMistakes } = await readKeys(root, backends)
+  const single = [...unknownSections(root), ...mistakes, ...keyMistakes]
+  const isGiven = (path: readonly string[]): boolean => parsed.lineOf(path) !== undefined
+  const all = [...single, ...brokenRules(settings, single, isGiven)]
+  if (all.length > 0) return { problems: located(all, parsed) }
+  const config: Config = { ...settings, primary, keys }
+  return { config, problems: [] }
+}
+
+function unknownSections(root: Readonly<Record<string, unknown>>): Mistake[] {
+  const known = [...sectionNames, 'primary', 'keys']
+  return Object.keys(root)
+    .filter((name) => !known.includes(name))
+    .map((name) => ({ path: [name], text: unknownKey(name, known) }))
+}
+
+const LAST = Number.MAX_SAFE_INTEGER
+
+/** In the order of the file; what has no line comes last. */
+function located(mistakes: readonly Mistake[], parsed: ParsedYaml): readonly ConfigProblem[] {
+  return mistakes
+    .map(({ path, text }) => {
+      const line = parsed.lineOf(path)
+      return { path: path.map(shown).join('.'), ...(line === undefined ? {} : { line }), text }
+    })
+    .sort((a, b) => (a.line ?? LAST) - (b.line ?? LAST))
+}
