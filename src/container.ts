@@ -288,13 +288,21 @@ function makePreflight(
   clock: Clock,
   logger: PinoLogger,
 ): Preflight {
+  const names = Object.keys(config.keys)
   const checks: Check[] = [
+    {
+      subject: 'config',
+      run: async () => {
+        const text = `valid; ${config.primary} seals, ${names.length - 1} more keys open old values`
+        return Promise.resolve([{ level: 'ok', subject: 'config', text }])
+      },
+    },
     {
       subject: 'server.socket',
       run: async () =>
         checkSocket(config.server.socket, host.uid, await resolveGroup(config.server.socketGroup)),
     },
-    ...Object.keys(config.keys).map((name) => ({
+    ...names.map((name) => ({
       subject: `keys.${name}`,
       run: async () => {
         const { backend, section } = await backendOf(config, name)
