@@ -1,0 +1,52 @@
+/** What does docs/metrics.md say? The table of metrics as Markdown. */
+import type { MetricRow } from './metrics_table.js'
+
+/** The whole file, ending in a newline; the same rows always give the same text. */
+export function metricsDocument(rows: readonly MetricRow[]): string {
+  return `${HEAD}\n${table(rows)}\n\n${LABELS}\n`
+}
+
+const HEAD = `# Metrics
+
+\`GET /metrics\` on \`health.address\` answers in the text format of Prometheus. This file is made from
+\`src/adapters/observability/metrics_table.ts\`; a test compares both with what the program exports.
+`
+
+const LABELS = `## Labels
+
+- \`api\`: \`v1\` or \`v2\`, the version of the KMS API.
+- \`operation\`: of a request \`encrypt\`, \`decrypt\`, \`status\` (v2) or \`version\` (v1); of a call to a backend \`wrap\`,
+  \`unwrap\` or \`currentKeyId\`.
+- \`code\`, \`outcome\`: \`OK\` or a code of [errors.md](errors.md). An operation of \`kmsplugin_requests_total\` shows every code
+  from its first request on, at 0, so that \`increase()\` sees the first failure.
+- \`key\`: a name under \`keys\` of the config file.
+- \`result\`: \`hit\` or \`miss\`.
+- \`key_id_hash\`: \`sha256:\` and 64 hexadecimal digits.
+
+In the alerts, \`…\` stands for the metric of the row.`
+
+/** Columns as wide as their widest cell, as the formatter wants them. */
+function table(rows: readonly MetricRow[]): string {
+  const cells = [
+    ['Name', 'Type', 'Labels', 'Meaning', 'Alert'],
+    ...rows.map(({ name, type, labels, meaning, alert }) => [
+      code(name),
+      type,
+      labels.map(code).join(', '),
+      meaning,
+      alert,
+    ]),
+  ]
+  const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)))
+  const lines = cells.map((row) => line(row.map((cell, column) => cell.padEnd(widths[column] ?? 0))))
+  const rule = line(widths.map((width) => '-'.repeat(width)))
+  return [lines[0], rule, ...lines.slice(1)].join('\n')
+}
+
+function line(cells: readonly string[]): string {
+  return `| ${cells.join(' | ')} |`
+}
+
+function code(text: string): string {
+  return `\`${text}\``
+}

@@ -1,0 +1,130 @@
+/**
+ * How do the events of the port become Prometheus metrics?
+ *
+ * Rule: nothing here throws into a request. A value that is no number counts as 0, a code outside the table as
+ * `ERR_INTERNAL`.
+ */
+import { createHash } from 'node:crypto'
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { errorCodes } from '../../ports/errors.js'
+import type { Metrics, Outcome } from '../../ports/metrics.js'
+import { ownMetrics, processMetrics } from './metrics_table.js'
+
+/** The port, and what /metrics answers. */
+export interface PrometheusMetrics extends Metrics {
+  /** All metrics in the text format of Prometheus. Also resets the maximum of the event loop's delay. */
+  scrape(): Promise<string>
+  readonly contentType: string
+}
+
+export interface PrometheusMetricsOptions {
+  /** Of the plugin. */
+  readonly version: string
+  /** Of Node.js. */
+  readonly node: string
+  /** Asked at each scrape; never falls. */
+  readonly droppedLogLines: () => number
+}
+
+/** Its own registry: two graphs in one process do not share a number. */
+export function createPrometheusMetrics(options: PrometheusMetricsOptions): PrometheusMetrics {
+  const registry = new Registry()
+  const counter = <L extends string>(row: Row<L>) => new Counter(settings(registry, row))
+  const gauge = <L extends string>(row: Row<L>) => new Gauge(settings(registry, row))
+  const histogram = <L extends string>(row: Row<L> & { buckets: readonly number[] }) =>
+    new Histogram({ ...settings(registry, row), buckets: [...row.buckets] })
+
+  const requests = counter(ownMetrics.requests)
+  const requestSeconds = histogram(ownMetrics.requestSeconds)
+  const backendCalls = counter(ownMetrics.backendCalls)
+  const backendCallSeconds = histogram(ownMetrics.backendCallSeconds)
+  const dekCacheLookups = counter(ownMetrics.dekCacheLookups)
+  const dekCacheSize = gauge(ownMetrics.dekCacheSize)
+  const dekSeals = gauge(ownMetrics.dekSeals)
+  const dekRenewals = counter(ownMetrics.dekRenewals)
+  const probes = counter(ownMetrics.probes)
+  const probeHealthy = gauge(ownMetrics.probeHealthy)
+  const probeTimestamp = gauge(ownMetrics.probeTimestamp)
+  const keyIdHash = gauge(ownMetrics.keyIdHash)
+  const hsmChildRestarts = counter(ownMetrics.hsmChildRestarts)
+  gauge(ownMetrics.buildInfo).set({ version: options.version, node: options.node }, 1)
+  const logLinesDropped = counter(ownMetrics.logLinesDropped)
+  registerProcessMetrics(registry)
+
+  dekCacheLookups.inc({ result: 'hit' }, 0)
+  dekCacheLookups.inc({ result: 'miss' }, 0)
+  const seenOperations = new Set<string>()
+
+  return {
+    requestFinished(api, operation, outcome, seconds) {
+      if (!seenOperations.has(api + operation)) {
+        // increase() sees a step from 0 to 1, but no series that begins at 1; and one damaged value is one too many.
+        for (const code of codes) requests.inc({ api, operation, code }, 0)
+        seenOperations.add(api + operation)
+      }
+      requests.inc({ api, operation, code: codeOf(outcome) })
+      requestSeconds.observe({ api, operation }, finite(seconds))
+    },
+    backendCallFinished(key, operation, outcome, seconds) {
+      backendCalls.inc({ key, operation, code: codeOf(outcome) })
+      backendCallSeconds.observe({ key, operation }, finite(seconds))
+    },
+    dekCacheLookup: (result) => dekCacheLookups.inc({ result }),
+    dekCacheSize: (count) => dekCacheSize.set(finite(count)),
+    dekSeals: (count) => dekSeals.set(finite(count)),
+    dekRenewed: (key) => dekRenewals.inc({ key }),
+    probeFinished(key, outcome) {
+      probes.inc({ key, outcome: codeOf(outcome) })
+      probeHealthy.set({ key }, outcome === 'OK' ? 1 : 0)
+      probeTimestamp.setToCurrentTime({ key })
+    },
+    keyIdPublished(keyId) {
+      keyIdHash.reset()
+      keyIdHash.set({ key_id_hash: hashOf(keyId) }, 1)
+    },
+    hsmChildRestarted: (key) => hsmChildRestarts.inc({ key }),
+    async scrape() {
+      logLinesDropped.reset()
+      logLinesDropped.inc(options.droppedLogLines())
+      return registry.metrics()
+    },
+    contentType: registry.contentType,
+  }
+}
+
+/** As `getHash` of k8s.io/apiserver pkg/storage/value/encrypt/envelope/metrics/metrics.go. */
+function hashOf(keyId: string): string {
+  return `sha256:${createHash('sha256').update(keyId).digest('hex')}`
+}
+
+const codes: readonly string[] = ['OK', ...Object.keys(errorCodes)]
+
+function codeOf(outcome: Outcome): string {
+  return codes.includes(outcome) ? outcome : 'ERR_INTERNAL'
+}
+
+/** prom-client throws at NaN and, for counters, below 0. */
+function finite(value: number): number {
+  return Number.isFinite(value) && value > 0 ? value : 0
+}
+
+function settings<L extends string>(registry: Registry, row: Row<L>) {
+  return { name: row.name, help: row.meaning, labelNames: row.labels, registers: [registry] }
+}
+
+interface Row<L extends string> {
+  readonly name: string
+  readonly meaning: string
+  readonly labels: readonly L[]
+}
+
+/** prom-client registers its default metrics all or none: it does so aside, and the chosen ones are taken over. */
+function registerProcessMetrics(registry: Registry): void {
+  const all = new Registry()
+  collectDefaultMetrics({ register: all, prefix: 'kmsplugin_' })
+  for (const { name } of processMetrics) {
+    const metric = all.getSingleMetric(name)
+    // The descriptors are counted on Linux only.
+    if (metric !== undefined) registry.registerMetric(metric)
+  }
+}
