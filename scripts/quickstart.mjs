@@ -67,7 +67,7 @@ What now
   its log        ${log}
   health         curl http://127.0.0.1:${healthPort}/readyz   (and /metrics)
   ask it         node dist/main.js status --socket ${socket}
-  look deeper    node dist/main.js check --config ${config}
+  look deeper    ${flags.hsm ? `SOFTHSM2_CONF=${environment.SOFTHSM2_CONF} ` : ''}node dist/main.js check --config ${config}
   kube-apiserver examples/encryption-configuration-v2.yaml, with this endpoint: unix://${socket}`)
 if (flags.exit) plugin.kill('SIGTERM')
 else say('\nServing until Ctrl-C.')

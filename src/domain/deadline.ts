@@ -21,6 +21,8 @@ export async function withDeadline<T>(
   if (outer.signal?.aborted === true) leave()
   outer.signal?.addEventListener('abort', leave, { once: true })
   void clock.sleep(Math.max(0, effectiveMs - clock.nowMs()), done.signal).then(() => {
+    // Woken because the work is done: its signal stays as it is.
+    if (done.signal.aborted) return
     controller.abort(new KmsError('ERR_DEADLINE_EXCEEDED', 'the deadline passed before the answer came'))
   })
   const options: CallOptions = {

@@ -23,7 +23,12 @@ export function limited(inner: KeyWrapper, clock: Clock, callTimeoutMs: number):
     }
     inFlight += 1
     try {
-      return await withDeadline(clock, clock.nowMs() + callTimeoutMs, options, call)
+      return await withDeadline(clock, clock.nowMs() + callTimeoutMs, options, async (o) => {
+        const answer = await call(o)
+        // Too late: nobody takes it, so nobody else would wipe an unwrapped DEK.
+        if (o.signal?.aborted === true && answer instanceof Uint8Array) answer.fill(0)
+        return answer
+      })
     } finally {
       inFlight -= 1
     }

@@ -35,6 +35,8 @@ export class Probe {
   readonly #logger: Logger
   readonly #metrics: Metrics
   readonly #stopped = new AbortController()
+  /** Keys that only open and whose last probe has not ended. */
+  readonly #underWay = new Set<RingKey>()
   #pause = new AbortController()
   #failures = 0
   #lastRoundMs = -Infinity
@@ -85,12 +87,13 @@ export class Probe {
     this.#pause.abort()
   }
 
-  /** One round over all keys. Never rejects. */
+  /**
+   * One round over all keys; resolves when that of the primary is known, so that a key that only opens and hangs
+   * holds up nothing. Never rejects.
+   */
   async once(): Promise<void> {
-    await Promise.all([
-      this.#probePrimary(),
-      ...this.#keys.decryptOnly.map(async (key) => this.#probeDecryptOnly(key)),
-    ])
+    for (const key of this.#keys.decryptOnly) void this.#probeDecryptOnly(key)
+    await this.#probePrimary()
     this.#lastRoundMs = this.#clock.nowMs()
   }
 
@@ -121,10 +124,12 @@ export class Probe {
 
   async #probeDecryptOnly(key: RingKey): Promise<void> {
     const knownGood = key.knownGood()
-    if (knownGood === undefined) return
+    if (knownGood === undefined || this.#underWay.has(key)) return
+    this.#underWay.add(key)
     const error = await this.#tried(async (options) => {
       ;(await key.wrapper.unwrap(knownGood, options)).fill(0)
     })
+    this.#underWay.delete(key)
     this.#record(key, error)
   }
 
