@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { buffer } from 'node:stream/consumers'
 import type { CliIo, CliServices } from './adapters/cli/index.js'
 import type { Config } from './ports/config.js'
+import { asKmsError } from './ports/errors.js'
 import type { Host } from './ports/host.js'
 
 const EXIT_INTERNAL = 70
@@ -21,9 +22,9 @@ process.exit()
 
 /** Before any library loads, since some read their variables then. */
 function harden(): void {
-  // They would put requests and errors into the output.
-  for (const name of ['GRPC_TRACE', 'GRPC_VERBOSITY', 'GRPC_NODE_DEBUG_SEND_ERROR_DETAILS', 'NODE_DEBUG']) {
-    Reflect.deleteProperty(process.env, name)
+  // They would put requests and errors into the output: GRPC_TRACE, GRPC_NODE_TRACE and their kin.
+  for (const name of Object.keys(process.env)) {
+    if (name.startsWith('GRPC_') || name === 'NODE_DEBUG') Reflect.deleteProperty(process.env, name)
   }
   process.umask(0o077)
   try {
@@ -93,7 +94,13 @@ async function serve(config: Config, configPath: string): Promise<number> {
   const plugin = await graph.plugin()
   const ended = new Promise<number>((resolve) => {
     const stop = (reason: string, exitCode: number) => {
-      void plugin.stop(reason).finally(() => resolve(exitCode))
+      plugin.stop(reason).then(
+        () => resolve(exitCode),
+        (error: unknown) => {
+          logger.error('the stop failed', { reason: asKmsError(error).message })
+          resolve(EXIT_INTERNAL)
+        },
+      )
     }
     process.on('SIGTERM', () => stop('SIGTERM', 0))
     process.on('SIGINT', () => stop('SIGINT', 0))
@@ -113,6 +120,8 @@ async function serve(config: Config, configPath: string): Promise<number> {
     await plugin.start()
     return await ended
   } catch (error) {
+    // A signal came while it waited for the socket.
+    if (asKmsError(error).code === 'ERR_SHUTTING_DOWN') return await ended
     await plugin.stop('it did not start')
     throw error
   } finally {

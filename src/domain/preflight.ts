@@ -1,7 +1,7 @@
 /** `kmsplugin check`: what the backends and the socket say, then the proof by a round trip through the KEK. */
 import { randomFillSync, timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../ports/clock.js'
-import { asKmsError } from '../ports/errors.js'
+import { asKmsError, KmsError } from '../ports/errors.js'
 import { DEK_BYTES, type CallOptions } from '../ports/key_wrapper.js'
 import type { Finding, Preflight } from '../ports/operations.js'
 import { withDeadline } from './deadline.js'
@@ -71,7 +71,9 @@ async function roundTrip({ wrapper }: RingKey, options: CallOptions): Promise<st
     const back = await wrapper.unwrap(wrapped, options)
     const same = back.length === dek.length && timingSafeEqual(back, dek)
     back.fill(0)
-    if (!same) throw new Error('what was wrapped does not unwrap to the same bytes: the backend is faulty')
+    if (!same) {
+      throw new KmsError('ERR_WRAP_UNVERIFIED', 'what was wrapped does not unwrap to the same bytes')
+    }
     return `wraps and unwraps; key id ${wrapped.keyId}, ${wrapped.bytes.length} bytes wrapped`
   } finally {
     dek.fill(0)

@@ -14,8 +14,15 @@ export interface Listener {
   destroyAll(): void
 }
 
-/** @param accept Gets each connection after its first bytes arrived; they are still to be read. */
-export function createListener(limits: ConnectionLimits, accept: (socket: Socket) => void): Listener {
+/**
+ * @param accept Gets each connection after its first bytes arrived; they are still to be read.
+ * @param onFailure Told why a connection could not be accepted: `EMFILE`, `ENOBUFS`.
+ */
+export function createListener(
+  limits: ConnectionLimits,
+  accept: (socket: Socket) => void,
+  onFailure: (code: string) => void,
+): Listener {
   const open = new Set<Socket>()
   const server = createServer((socket) => {
     // Without a listener a reset connection would end the process.
@@ -37,6 +44,10 @@ export function createListener(limits: ConnectionLimits, accept: (socket: Socket
       accept(socket)
     })
   })
+  // accept() may fail at any time. Without a listener that would end the process.
+  server.on('listening', () =>
+    server.on('error', (error: NodeJS.ErrnoException) => onFailure(error.code ?? error.name)),
+  )
   return {
     server,
     destroyAll: () => {

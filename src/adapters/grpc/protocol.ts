@@ -38,6 +38,9 @@ export interface V1DecryptRequest {
 /** `proto/` stands beside both `src/` and `dist/`. */
 const PROTO_FOLDER = fileURLToPath(new URL('../../../proto', import.meta.url))
 
+/** Stands for a request whose bytes do not parse: grpc-js would answer INTERNAL and tell nobody. */
+export const malformedRequest = Symbol('malformed request')
+
 export function loadKmsV2(): ServiceDefinition {
   return load('v2/kms.proto', 'v2.KeyManagementService')
 }
@@ -55,7 +58,26 @@ function load(file: string, service: string): ServiceDefinition {
   })
   const definition = definitions[service]
   if (definition === undefined || !isService(definition)) throw new Error(`${file} defines no ${service}`)
-  return definition
+  return Object.fromEntries(Object.entries(definition).map(([name, method]) => [name, guarded(method)]))
+}
+
+/** Nothing is thrown by a request, and no plaintext of an answer outlives its serialisation. */
+function guarded(method: MethodDefinition<unknown, unknown>): MethodDefinition<unknown, unknown> {
+  return {
+    ...method,
+    requestDeserialize: (bytes) => {
+      try {
+        return method.requestDeserialize(bytes)
+      } catch {
+        return malformedRequest
+      }
+    },
+    responseSerialize: (response) => {
+      const bytes = method.responseSerialize(response)
+      for (const value of Object.values(response as object)) if (value instanceof Uint8Array) value.fill(0)
+      return bytes
+    },
+  }
 }
 
 function isService(definition: object): definition is ServiceDefinition {

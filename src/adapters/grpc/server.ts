@@ -55,8 +55,13 @@ export class GrpcServer {
   readonly #logger: Logger
   readonly #server = new Server(SERVER_OPTIONS)
   readonly #injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
-  readonly #listener = createListener(CONNECTION_LIMITS, (socket) => this.#injector.injectConnection(socket))
+  readonly #listener = createListener(
+    CONNECTION_LIMITS,
+    (socket) => this.#injector.injectConnection(socket),
+    (code) => this.#logger.warn('cannot accept a connection', { code }),
+  )
   #published: PublishedSocket | undefined
+  #started: Promise<void> | undefined
   #stopped: Promise<void> | undefined
 
   constructor(service: KmsService, options: GrpcServerOptions, deps: UnaryDeps) {
@@ -70,19 +75,24 @@ export class GrpcServer {
    * Listens. A living plugin at the same path is waited for as long as it may drain.
    *
    * @throws {KmsError} `ERR_CONFIG_INVALID` when the path cannot be used; `ERR_BACKEND_UNAVAILABLE` when the other
-   * one does not go.
+   * one does not go; `ERR_SHUTTING_DOWN` when {@link stop} was called meanwhile.
    */
   async start(): Promise<void> {
-    const { socket, uid, permissions } = this.#options
+    this.#started = this.#start()
+    return this.#started
+  }
+
+  async #start(): Promise<void> {
+    const { socket, uid, permissions, kmsV1 } = this.#options
     await prepareFolder(socket, uid, permissions.gid)
-    await this.#takeOver()
     try {
+      await this.#takeOver()
       this.#published = await publishSocket(this.#listener.server, socket, permissions)
     } catch (error) {
-      await releaseLock(lockPathOf(socket), this.#options.pid)
+      await this.#leave()
       throw error
     }
-    this.#logger.info('listening', { socket, kmsV1: this.#options.kmsV1 })
+    this.#logger.info('listening', { socket, kmsV1 })
   }
 
   /**
@@ -95,9 +105,10 @@ export class GrpcServer {
   }
 
   async #stop(): Promise<void> {
-    const { socket, pid, drainTimeoutMs } = this.#options
-    await this.#published?.remove()
-    this.#listener.server.close()
+    const { drainTimeoutMs } = this.#options
+    // A start under way notices and ends.
+    await this.#started?.catch(() => undefined)
+    await this.#leave()
     const drained = new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()))
     this.#injector.drain(drainTimeoutMs)
     const late = new AbortController()
@@ -108,6 +119,13 @@ export class GrpcServer {
     this.#server.forceShutdown()
     this.#injector.destroy()
     this.#listener.destroyAll()
+  }
+
+  /** Gives up the path. The next plugin need not wait for our last calls. */
+  async #leave(): Promise<void> {
+    const { socket, pid } = this.#options
+    await this.#published?.remove()
+    this.#listener.server.close()
     await releaseLock(lockPathOf(socket), pid)
   }
 
@@ -115,7 +133,7 @@ export class GrpcServer {
   async #takeOver(): Promise<void> {
     const { socket, pid, uid, drainTimeoutMs } = this.#options
     const giveUpAtMs = Date.now() + drainTimeoutMs
-    for (;;) {
+    while (this.#stopped === undefined) {
       const holder = await this.#lock(lockPathOf(socket), pid)
       const state = await probeSocket(socket, uid)
       if (holder === undefined && state !== 'living') {
@@ -123,7 +141,6 @@ export class GrpcServer {
         return
       }
       if (Date.now() >= giveUpAtMs) {
-        if (holder === undefined) await releaseLock(lockPathOf(socket), pid)
         const who = holder === undefined ? 'another process answers on it' : `pid ${holder.pid} holds it`
         throw new KmsError(
           'ERR_BACKEND_UNAVAILABLE',
@@ -132,6 +149,7 @@ export class GrpcServer {
       }
       await pause(TAKEOVER_POLL_MS)
     }
+    throw new KmsError('ERR_SHUTTING_DOWN', `stopped while it waited for the socket ${socket}`)
   }
 
   async #lock(path: string, pid: number): ReturnType<typeof takeLock> {

@@ -3,7 +3,7 @@ import { access, constants, lstat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { asKmsError } from '../../ports/errors.js'
 import type { Finding } from '../../ports/operations.js'
-import { folderProblem, probeSocket } from './socket_path.js'
+import { folderProblem, lengthProblem, probeSocket } from './socket_path.js'
 
 export async function checkSocket(
   path: string,
@@ -11,6 +11,8 @@ export async function checkSocket(
   gid: number | undefined,
 ): Promise<readonly Finding[]> {
   const subject = 'server.socket'
+  const tooLong = lengthProblem(path)
+  if (tooLong !== undefined) return [{ level: 'error', subject, text: tooLong }]
   const folder = dirname(path)
   const stat = await lstat(folder).catch(() => undefined)
   if (stat === undefined) {
@@ -27,11 +29,11 @@ export async function checkSocket(
   const problem = await folderProblem(path, uid)
   if (problem !== undefined) return [{ level: 'error', subject, text: problem }]
   const findings: Finding[] = []
-  if (gid !== undefined && stat.gid !== gid) {
+  if (gid !== undefined && (stat.mode & (stat.gid === gid ? 0o010 : 0o001)) === 0) {
     findings.push({
       level: 'warning',
       subject,
-      text: `${folder} belongs to group ${stat.gid}, the socket to ${gid}`,
+      text: `group ${gid} cannot reach the socket through ${folder}; run chgrp ${gid} ${folder} and chmod g+x ${folder}`,
     })
   }
   try {

@@ -1,5 +1,12 @@
-/** Who owns the socket path: one process at a time, by a lock file beside it. */
-import { readFile, unlink, writeFile } from 'node:fs/promises'
+/**
+ * Who owns the socket path: one process at a time, by a lock file beside it.
+ *
+ * Rules: a lock is whole from its first moment, so one without an owner is dead; and only who holds the lock's own
+ * lock (`<path>.break`) removes a dead one, so nobody removes the lock of a starter that was quicker.
+ */
+import { randomBytes } from 'node:crypto'
+import { link, readFile, unlink, writeFile } from 'node:fs/promises'
+import { setTimeout as pause } from 'node:timers/promises'
 import { KmsError } from '../../ports/errors.js'
 
 /**
@@ -12,8 +19,9 @@ export interface LockOwner {
   readonly bootId: string
 }
 
-/** Others may take a free lock before us, but not for ever. */
-const MAX_TRIES = 20
+/** Others may take a free lock before us, or be removing a dead one, but not for ever. */
+const MAX_TRIES = 50
+const RETRY_AFTER_MS = 10
 
 /**
  * Takes the lock, or answers who holds it (we ourselves, perhaps). A lock whose owner is gone is removed.
@@ -24,25 +32,60 @@ const MAX_TRIES = 20
 export async function takeLock(path: string, pid: number): Promise<LockOwner | undefined> {
   const ours = JSON.stringify(await describe(pid))
   for (let attempt = 0; attempt < MAX_TRIES; attempt += 1) {
-    try {
-      await writeFile(path, ours, { flag: 'wx', mode: 0o600 })
-      return undefined
-    } catch (error) {
-      if (codeOf(error) !== 'EEXIST') throw invalid(path, codeOf(error))
-    }
-    const text = await readFile(path, 'utf8').catch(() => '')
+    if (await createWhole(path, ours)) return undefined
+    const text = await textOf(path)
+    if (text === undefined) continue
     const owner = parseOwner(text)
     if (owner !== undefined && (await isAlive(owner))) return owner
-    // Removed only as it was judged: another starter may have put its own in place meanwhile.
-    if ((await readFile(path, 'utf8').catch(() => '')) === text) await unlink(path).catch(() => undefined)
+    if (!(await removeDead(path, text, pid))) await pause(RETRY_AFTER_MS)
   }
   throw invalid(path, 'it stands there, names no living process and cannot be removed')
 }
 
 /** Removes the lock if it is still ours. */
 export async function releaseLock(path: string, pid: number): Promise<void> {
-  const owner = parseOwner(await readFile(path, 'utf8').catch(() => ''))
+  const owner = parseOwner((await textOf(path).catch(() => undefined)) ?? '')
   if (owner?.pid === pid && (await isAlive(owner))) await unlink(path).catch(() => undefined)
+}
+
+/** @returns Whether there was none before. */
+async function createWhole(path: string, text: string): Promise<boolean> {
+  const draft = `${path}.${randomBytes(4).toString('hex')}`
+  try {
+    await writeFile(draft, text, { flag: 'wx', mode: 0o600 })
+    await link(draft, path)
+    return true
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false
+    throw invalid(path, codeOf(error))
+  } finally {
+    await unlink(draft).catch(() => undefined)
+  }
+}
+
+/** @returns Whether it is gone; not so while another starter is about to remove it. */
+async function removeDead(path: string, judged: string, pid: number): Promise<boolean> {
+  const breaker = `${path}.break`
+  if ((await takeLock(breaker, pid)) !== undefined) return false
+  try {
+    if ((await textOf(path)) === judged) await unlink(path)
+    return true
+  } catch {
+    return false
+  } finally {
+    await unlink(breaker).catch(() => undefined)
+  }
+}
+
+/** `undefined` where there is none; what cannot be read is not taken for dead. */
+async function textOf(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    // ESRCH: the process ended while /proc was read.
+    if (['ENOENT', 'ESRCH'].includes(codeOf(error))) return undefined
+    throw invalid(path, codeOf(error))
+  }
 }
 
 function parseOwner(text: string): LockOwner | undefined {
@@ -63,8 +106,8 @@ async function isAlive(owner: LockOwner): Promise<boolean> {
 
 /** From /proc (proc(5)): `startTicks` is empty when there is no such process. */
 async function describe(pid: number): Promise<LockOwner> {
-  const bootId = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '')
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+  const bootId = (await textOf('/proc/sys/kernel/random/boot_id')) ?? ''
+  const stat = (await textOf(`/proc/${pid}/stat`)) ?? ''
   // The second field is the command in parentheses and may hold anything; the start time is the 20th after it.
   const startTicks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
   return { pid, startTicks, bootId: bootId.trim() }

@@ -36,10 +36,16 @@ export interface PublishedSocket {
  * @throws {KmsError} `ERR_CONFIG_INVALID`
  */
 export async function prepareFolder(socketPath: string, uid: number, gid: number | undefined): Promise<void> {
+  const tooLong = lengthProblem(socketPath)
+  if (tooLong !== undefined) throw invalid(tooLong)
   const folder = dirname(socketPath)
   try {
-    await mkdir(folder, { mode: gid === undefined ? 0o700 : 0o750 })
-    if (gid !== undefined) await chown(folder, -1, gid)
+    await mkdir(folder, { mode: 0o700 })
+    if (gid !== undefined) {
+      await chown(folder, -1, gid)
+      // Not by mkdir: the umask would take it away again.
+      await chmod(folder, 0o750)
+    }
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') {
       throw invalid(
@@ -51,15 +57,20 @@ export async function prepareFolder(socketPath: string, uid: number, gid: number
   if (problem !== undefined) throw invalid(problem)
 }
 
+/** Whether path and folder leave room for the names that the socket has; `undefined` when they do. */
+export function lengthProblem(socketPath: string): string | undefined {
+  if (Buffer.byteLength(socketPath) > PATH_MAX_BYTES) {
+    return `the path ${socketPath} is too long for a socket: at most ${PATH_MAX_BYTES} bytes`
+  }
+  const folder = dirname(socketPath)
+  const tooManyBytes = Buffer.byteLength(privateName(folder)) - PATH_MAX_BYTES
+  if (tooManyBytes <= 0) return undefined
+  return `the socket folder ${folder} has a path that is too long for a socket, by ${tooManyBytes} bytes`
+}
+
 /** What is wrong with the folder of a socket and what to do, in one line; `undefined` when nothing is. */
 export async function folderProblem(socketPath: string, uid: number): Promise<string | undefined> {
   const folder = dirname(socketPath)
-  if (
-    Buffer.byteLength(privateName(folder)) > PATH_MAX_BYTES ||
-    Buffer.byteLength(socketPath) > PATH_MAX_BYTES
-  ) {
-    return `the path ${socketPath} is too long for a socket: at most ${PATH_MAX_BYTES} bytes`
-  }
   const stat = await lstat(folder).catch(() => undefined)
   if (stat === undefined) return `the socket folder ${folder} does not exist or cannot be looked at`
   if (!stat.isDirectory()) return `the socket folder ${folder} is no directory (symlinks are refused)`

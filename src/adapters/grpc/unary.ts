@@ -3,12 +3,13 @@
  *
  * Rule: nothing thrown here reaches grpc-js, which lets a rejected handler end the process.
  */
-import type { handleUnaryCall, sendUnaryData, ServerUnaryCall } from '@grpc/grpc-js'
+import type { handleUnaryCall, sendUnaryData, ServerUnaryCall, StatusObject } from '@grpc/grpc-js'
 import type { Clock } from '../../ports/clock.js'
-import { asKmsError, errorCodes, KmsError } from '../../ports/errors.js'
+import { asKmsError, errorCodes, KmsError, type KmsErrorCode } from '../../ports/errors.js'
 import type { CallOptions } from '../../ports/key_wrapper.js'
 import type { LogFields, Logger } from '../../ports/logger.js'
 import type { ApiOperation, ApiVersion, Metrics, Outcome } from '../../ports/metrics.js'
+import { malformedRequest } from './protocol.js'
 import { wireErrors } from './status.js'
 
 export interface UnaryDeps {
@@ -41,7 +42,7 @@ export function unary<Request, Response>(
   method: UnaryMethod<Request, Response>,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
-    void answer(deps, method, call, callback)
+    answer(deps, method, call, callback).catch(() => callback(onWire('ERR_INTERNAL')))
   }
 }
 
@@ -61,6 +62,9 @@ async function answer<Request, Response>(
   let error: KmsError | undefined
   let response: Response | undefined
   try {
+    if ((call.request as unknown) === malformedRequest) {
+      throw new KmsError('ERR_INVALID_REQUEST', 'the bytes of the request are no message of this method')
+    }
     const uid = uidOf(method, call.request)
     if (uid !== undefined) fields['uid'] = uid
     const options: CallOptions = {
@@ -77,8 +81,12 @@ async function answer<Request, Response>(
     callback(null, response)
     return
   }
-  const { status, text } = wireErrors[error.code]
-  callback({ code: status, details: text })
+  callback(onWire(error.code))
+}
+
+function onWire(errorCode: KmsErrorCode): Partial<StatusObject> {
+  const { status: code, text: details } = wireErrors[errorCode]
+  return { code, details }
 }
 
 function uidOf<Request>(method: UnaryMethod<Request, unknown>, request: Request): string | undefined {

@@ -5,6 +5,7 @@ import { link, open, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { z } from 'zod'
 import { KmsError } from '../../../ports/errors.js'
+import { isTrustedOwner } from './file_owner.js'
 
 /** One key of the file. The key itself is only held as a KeyObject, which prints nothing. */
 export interface LocalKey {
@@ -45,14 +46,14 @@ const layout = z.strictObject({
 /**
  * Reads the file, or answers `known` when the file has not changed since.
  *
- * @throws {KmsError} `ERR_KEY_NOT_FOUND` when there is none, `ERR_CONFIG_INVALID` for a symlink, loose permissions
- * or another layout. Never quotes the file.
+ * @throws {KmsError} `ERR_KEY_NOT_FOUND` when there is none, `ERR_CONFIG_INVALID` for a symlink, loose permissions,
+ * another owner or another layout. Never quotes the file.
  */
 export async function readKeyFile(path: string, known?: LocalKeySet): Promise<LocalKeySet> {
   const file = await openKeyFile(path)
   try {
     const stat = await file.stat({ bigint: true })
-    refuseLoose(path, stat)
+    await refuseLoose(path, stat)
     const fileVersion = [stat.dev, stat.ino, stat.size, stat.mtimeNs, stat.ctimeNs].join(':')
     if (known?.fileVersion === fileVersion) return known
     const bytes = await file.readFile()
@@ -113,12 +114,17 @@ async function openKeyFile(path: string): Promise<FileHandle> {
   }
 }
 
-function refuseLoose(path: string, stat: BigIntStats): void {
+async function refuseLoose(path: string, stat: BigIntStats): Promise<void> {
   if (!stat.isFile()) throw invalid(`the key file ${path} is no regular file`)
   const mode = Number(stat.mode & 0o7777n)
   if ((mode & 0o077) !== 0) {
     throw invalid(
       `the key file ${path} has mode 0${mode.toString(8)}: others may read it; run chmod 600 ${path}`,
+    )
+  }
+  if (!(await isTrustedOwner(Number(stat.uid)))) {
+    throw invalid(
+      `the key file ${path} belongs to uid ${stat.uid.toString()}, neither root nor us; run chown`,
     )
   }
   if (stat.size > MAX_FILE_BYTES) throw invalid(`the key file ${path} is larger than ${MAX_FILE_BYTES} bytes`)

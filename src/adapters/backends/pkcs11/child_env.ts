@@ -1,0 +1,35 @@
+/**
+ * Which environment variables does the HSM process get?
+ *
+ * Rule: by name only. NODE_OPTIONS, LD_PRELOAD, cloud tokens and proxies stay outside the process that holds the
+ * PIN.
+ */
+
+const names: readonly string[] = [
+  'PATH',
+  'LANG',
+  'TZ',
+  // Where a user's own configuration lies when no variable below names it: SoftHSM, p11-kit, tpm2-pkcs11.
+  'HOME',
+  'SOFTHSM2_CONF',
+  // SafeNet Luna.
+  'ChrystokiConfigurationPath',
+  'P11_KIT_SERVER_ADDRESS',
+  'YUBIHSM_PKCS11_CONF',
+  // Utimaco.
+  'CS_PKCS11_R3_CFG',
+  'TPM2_PKCS11_STORE',
+]
+
+/** NSS; Entrust nShield. */
+const prefixes: readonly string[] = ['NSS_', 'CKNFAST_']
+
+/** The part of `env` that a PKCS#11 module may see. */
+export function childEnv(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const allowed: Record<string, string> = {}
+  for (const [name, value] of Object.entries(env)) {
+    if (value === undefined) continue
+    if (names.includes(name) || prefixes.some((prefix) => name.startsWith(prefix))) allowed[name] = value
+  }
+  return allowed
+}

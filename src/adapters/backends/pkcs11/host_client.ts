@@ -1,0 +1,211 @@
+/**
+ * How does the plugin keep one living HSM process, and what becomes of calls when it dies, hangs or is refused?
+ *
+ * Rule: no caller waits longer than its own deadline, whatever the vendor's library does, and while a PIN is
+ * refused no process is started with it.
+ */
+import type { Clock } from '../../../ports/clock.js'
+import { KmsError, asKmsError } from '../../../ports/errors.js'
+import type { CallOptions } from '../../../ports/key_wrapper.js'
+import type { Logger } from '../../../ports/logger.js'
+import { Backoff } from './backoff.js'
+import { CallQueue } from './call_queue.js'
+import { HostLife, type HostLifeOptions } from './host_life.js'
+import type { HsmRequest, HsmResult } from './messages.js'
+import { checkModuleFile } from './module_file.js'
+import { openPinFile, pinFileIdentity } from './pin_file.js'
+
+/** How much longer than `retry.callTimeout` a call may hang before its process is killed. */
+const HANG_GRACE_MS = 500
+
+/** How long `close` waits for the kernel to take a killed process away. */
+const EXIT_BOUND_MS = 1000
+
+export interface HostClientOptions extends Pick<
+  HostLifeOptions,
+  'tokenLabel' | 'keyLabel' | 'entry' | 'env'
+> {
+  readonly module: string
+  readonly pinPath: string
+  /** Milliseconds that one call may take in the token. */
+  readonly callTimeoutMs: number
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Told when the process was replaced. */
+  readonly onRestart: () => void
+}
+
+export class HostClient {
+  readonly #options: HostClientOptions
+  readonly #calls: CallQueue
+  readonly #backoff = new Backoff()
+  readonly #closing = new AbortController()
+  #life: HostLife | undefined
+  /** Calls that the process takes at once; 0 until it is ready. */
+  #capacity = 0
+  #isStarting = false
+  #starts = 0
+  #garbage = 0
+  #lastError: KmsError | undefined
+  /** The token refused the PIN in the file with this identity. */
+  #refusal: { readonly pinIdentity: string; readonly error: KmsError } | undefined
+
+  constructor(options: HostClientOptions) {
+    this.#options = options
+    this.#calls = new CallQueue(options.clock)
+  }
+
+  /** What the HSM process said and nobody waited for: late, under an unknown id, or no message at all. */
+  get dropped(): number {
+    return this.#calls.dropped + this.#garbage
+  }
+
+  /**
+   * Has one piece of work done, starting the HSM process when there is none. Never retries.
+   *
+   * @returns What the process answered; the caller owns and wipes `bytes`.
+   * @throws {KmsError} `ERR_DEADLINE_EXCEEDED`, `ERR_QUEUE_FULL`, `ERR_BACKEND_UNAVAILABLE`, `ERR_LOGIN_REFUSED`,
+   * `ERR_CONFIG_INVALID`, `ERR_SHUTTING_DOWN` or what the token's answer means.
+   */
+  async call(request: HsmRequest, options: CallOptions): Promise<HsmResult> {
+    if (this.#isClosed) throw shuttingDown()
+    const answer = this.#calls.add(request, options)
+    this.#pump()
+    return answer
+  }
+
+  /** Kills the HSM process; calls that still wait fail with `ERR_SHUTTING_DOWN`. Safe to call twice. */
+  async close(): Promise<void> {
+    this.#closing.abort()
+    const life = this.#life
+    this.#life = undefined
+    this.#calls.rejectAll(shuttingDown())
+    if (life === undefined) return
+    life.kill()
+    const exited = new AbortController()
+    void life.exited.then(() => exited.abort())
+    await this.#options.clock.sleep(EXIT_BOUND_MS, exited.signal)
+  }
+
+  get #isClosed(): boolean {
+    return this.#closing.signal.aborted
+  }
+
+  #pump(): void {
+    if (this.#life === undefined) {
+      if (this.#calls.waiting > 0) void this.#start()
+      return
+    }
+    // A call is sent only when a thread is free for it, so its age is the time that it spends in the token.
+    while (this.#calls.underWay < this.#capacity) {
+      const call = this.#calls.next()
+      if (call === undefined) return
+      this.#life.run(call)
+    }
+  }
+
+  async #start(): Promise<void> {
+    if (this.#isStarting) return
+    this.#isStarting = true
+    try {
+      const refusal = (await this.#stillRefused()) ?? (await this.#waitBackoff())
+      if (refusal !== undefined) return this.#calls.rejectAll(refusal)
+      if (this.#isClosed || this.#calls.waiting === 0) return
+      await this.#spawn()
+    } catch (error) {
+      this.#giveUp(asKmsError(error))
+    } finally {
+      this.#isStarting = false
+      this.#pump()
+    }
+  }
+
+  async #stillRefused(): Promise<KmsError | undefined> {
+    const refusal = this.#refusal
+    if (refusal === undefined) return undefined
+    if ((await pinFileIdentity(this.#options.pinPath)) === refusal.pinIdentity) return refusal.error
+    this.#refusal = undefined
+    this.#backoff.reset()
+    return undefined
+  }
+
+  async #waitBackoff(): Promise<KmsError | undefined> {
+    const { clock } = this.#options
+    const waitMs = this.#backoff.waitMs(clock.nowMs())
+    if (waitMs === 0) return undefined
+    // Waiting mends what recovers alone. What an operator must mend is said at once.
+    if (this.#lastError?.retryable === false) return this.#lastError
+    await clock.sleep(waitMs, this.#closing.signal)
+    return undefined
+  }
+
+  async #spawn(): Promise<void> {
+    const { callTimeoutMs, pinPath, logger, onRestart } = this.#options
+    const module = await checkModuleFile(this.#options.module)
+    const pin = await openPinFile(pinPath)
+    try {
+      if (this.#isClosed) return
+      const startedMs = this.#options.clock.nowMs()
+      this.#capacity = 0
+      const life = new HostLife(
+        { ...this.#options, module, pin, hangMs: callTimeoutMs + HANG_GRACE_MS },
+        {
+          ready: (capacity) => {
+            if (this.#capacity === 0) {
+              const startMs = Math.round(this.#options.clock.nowMs() - startedMs)
+              logger.info('HSM process ready', { pid: life.pid, startMs })
+            }
+            this.#capacity = capacity
+            this.#pump()
+          },
+          done: (id, result) => {
+            this.#backoff.reset()
+            this.#calls.resolve(id, result)
+            this.#pump()
+          },
+          failed: (id, error) => {
+            this.#calls.reject(id, error)
+            this.#pump()
+          },
+          ended: (error) => this.#ended(life, error),
+          pinRefused: ({ code, message }) => {
+            const error = new KmsError(code, `${message}; not tried again: put the right PIN into ${pinPath}`)
+            this.#refusal = { pinIdentity: pin.identity, error }
+            this.#ended(life, error)
+          },
+          dropped: () => {
+            this.#garbage += 1
+            logger.warn('the HSM process said what nobody asked for', { dropped: this.dropped })
+          },
+        },
+      )
+      this.#life = life
+      logger.info('HSM process started', { pid: life.pid })
+      if (this.#starts > 0) onRestart()
+      this.#starts += 1
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : 'unknown'
+      throw new KmsError('ERR_BACKEND_UNAVAILABLE', `the HSM process could not be started: ${reason}`)
+    } finally {
+      await pin.handle.close()
+    }
+  }
+
+  #ended(life: HostLife, error: KmsError): void {
+    const { code, message: reason } = error
+    this.#options.logger.warn('HSM process ended', { pid: life.pid, code, reason })
+    this.#life = undefined
+    this.#giveUp(error)
+  }
+
+  /** The next call starts a new process, not before the back-off has passed. */
+  #giveUp(error: KmsError): void {
+    this.#backoff.failed(this.#options.clock.nowMs())
+    this.#lastError = error
+    this.#calls.rejectAll(error)
+  }
+}
+
+function shuttingDown(): KmsError {
+  return new KmsError('ERR_SHUTTING_DOWN', 'the plugin is stopping')
+}

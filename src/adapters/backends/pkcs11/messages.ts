@@ -1,0 +1,179 @@
+/**
+ * What do the plugin and its HSM process say to each other, and how does it cross the pipe between them?
+ *
+ * Both sides share this file and the table of return values, and nothing else. Bytes are never text, so that no
+ * secret becomes a string; the PIN is in no message.
+ */
+import type { Duplex } from 'node:stream'
+import { deserialize, serialize } from 'node:v8'
+import type { KmsErrorCode } from '../../../ports/errors.js'
+
+/** Format byte of a DEK wrapped with AES-GCM under a 12-byte IV: format 1 ‖ IV 12 ‖ ciphertext 32 ‖ tag 16. */
+export const GCM96_FORMAT = 0x01
+export const GCM96_BYTES = 61
+
+/** Descriptors that the HSM process inherits. */
+export const CHANNEL_FD = 3
+export const PIN_FD = 4
+
+/** First bytes of AES-ECB over 16 zero bytes (PKCS#11 v2.40, section 4.8.2). */
+export const CHECK_VALUE_BYTES = 3
+
+/** What tells one KEK from another and changes with the key only. */
+export interface KekIdentity {
+  /** CKA_ID; not empty. */
+  readonly ckaId: Uint8Array
+  /** {@link CHECK_VALUE_BYTES} bytes. */
+  readonly checkValue: Uint8Array
+}
+
+/** One piece of work for the token. */
+export type HsmRequest =
+  | { readonly op: 'identify' | 'inspect' | 'keygen' }
+  | { readonly op: 'wrap'; readonly dek: Uint8Array }
+  | { readonly op: 'unwrap'; readonly wrapped: Uint8Array; readonly identity: KekIdentity }
+
+/** What the token did; `identity` is that of the KEK which did it. */
+export interface HsmResult {
+  readonly identity: KekIdentity
+  /** The wrapped DEK of `wrap`, the DEK of `unwrap`; else empty. */
+  readonly bytes: Uint8Array
+  /** What `inspect` saw: boolean attributes by name, and one line on the token under `token`. */
+  readonly facts: Readonly<Record<string, string | boolean>>
+}
+
+export interface HsmFailure {
+  readonly code: KmsErrorCode
+  /** One line, nothing secret. */
+  readonly text: string
+  /** The process can no longer serve: only a new one brings the device back. */
+  readonly replace: boolean
+}
+
+/** What the token needs to be found. */
+export interface HsmTarget {
+  readonly module: string
+  readonly tokenLabel: string
+  readonly keyLabel: string
+  /** Salt of the fingerprints of refused PINs. */
+  readonly salt: Uint8Array
+}
+
+/** Leave to try the PIN once, if it has none of the `refused` fingerprints. */
+export interface LoginGrant {
+  readonly refused: readonly string[]
+  /** An earlier try of this PIN ended without an answer: do not try again if the token counts a failed login. */
+  readonly cautious: boolean
+}
+
+export type ToHsm =
+  | { readonly type: 'start'; readonly target: HsmTarget }
+  | { readonly type: 'grant'; readonly grant: LoginGrant }
+  | { readonly type: 'call'; readonly id: number; readonly request: HsmRequest }
+
+/** How a login ended. */
+export type LoginVerdict =
+  | { readonly type: 'loggedIn' }
+  /** The PIN must never be tried again. */
+  | { readonly type: 'pinRefused'; readonly fingerprint: string; readonly text: string }
+  /** The token is locked or about to be: nothing was tried. */
+  | { readonly type: 'notTried'; readonly text: string }
+
+export type FromHsm =
+  /** Nobody calls C_Login without the {@link LoginGrant} that answers this. */
+  | { readonly type: 'askLogin' }
+  /** C_Login is called now. */
+  | { readonly type: 'loginStarted' }
+  | LoginVerdict
+  /** So many calls may be under way at once from now on; the first one ends the start. */
+  | { readonly type: 'capacity'; readonly calls: number }
+  /** The process cannot serve at all. */
+  | { readonly type: 'failed'; readonly failure: HsmFailure }
+  | { readonly type: 'done'; readonly id: number; readonly result: HsmResult }
+  | { readonly type: 'error'; readonly id: number; readonly failure: HsmFailure }
+
+/** Far more than any message of ours needs. */
+export const MAX_MESSAGE_BYTES = 64 * 1024
+
+const LENGTH_BYTES = 4
+
+export interface ChannelEvents {
+  /**
+   * A message as it came, not yet checked. Its byte fields are views into memory that nothing else uses: whoever
+   * receives a secret wipes it there.
+   */
+  message(value: unknown): void
+  /** Called once: the other side hung up, or sent what is no message. */
+  broken(reason: string): void
+}
+
+/**
+ * One end of the pipe. A message is its length in 4 bytes, big-endian, and itself as V8 serialises it.
+ *
+ * Node's own IPC channel is not used: what it cannot decode it throws where nobody can catch it, so that a
+ * vendor's library which writes to a wrong descriptor would end the plugin.
+ */
+export class Channel {
+  readonly #stream: Duplex
+  readonly #events: ChannelEvents
+  #unread = Buffer.alloc(0)
+  #isBroken = false
+
+  constructor(stream: Duplex, events: ChannelEvents) {
+    this.#stream = stream
+    this.#events = events
+    stream.on('data', (chunk: Buffer) => this.#read(chunk))
+    stream.on('error', (error: Error) => this.#break(error.message))
+    stream.on('end', () => this.#break('the channel was closed'))
+    stream.on('close', () => this.#break('the channel was closed'))
+  }
+
+  /** Copies `value`, so the caller may wipe its bytes at once. */
+  send(value: unknown): void {
+    if (this.#isBroken) return
+    const message = serialize(value)
+    const frame = Buffer.allocUnsafeSlow(LENGTH_BYTES + message.length)
+    frame.writeUInt32BE(message.length)
+    message.copy(frame, LENGTH_BYTES)
+    message.fill(0)
+    this.#stream.write(frame, () => frame.fill(0))
+  }
+
+  #read(chunk: Buffer): void {
+    const unread = Buffer.allocUnsafeSlow(this.#unread.length + chunk.length)
+    this.#unread.copy(unread)
+    chunk.copy(unread, this.#unread.length)
+    this.#unread.fill(0)
+    chunk.fill(0)
+    this.#unread = unread
+    while (!this.#isBroken && this.#unread.length >= LENGTH_BYTES) {
+      const length = this.#unread.readUInt32BE()
+      if (length > MAX_MESSAGE_BYTES) return this.#break('it sent a message longer than any of ours')
+      const end = LENGTH_BYTES + length
+      if (this.#unread.length < end) return
+      const message = Buffer.allocUnsafeSlow(length)
+      this.#unread.copy(message, 0, LENGTH_BYTES, end)
+      this.#unread.fill(0, 0, end)
+      this.#unread = this.#unread.subarray(end)
+      this.#deliver(message)
+    }
+  }
+
+  #deliver(message: Buffer): void {
+    let value: unknown
+    try {
+      value = deserialize(message)
+    } catch {
+      return this.#break('it sent what is no message')
+    }
+    this.#events.message(value)
+  }
+
+  #break(reason: string): void {
+    if (this.#isBroken) return
+    this.#isBroken = true
+    this.#unread.fill(0)
+    this.#stream.destroy()
+    this.#events.broken(reason)
+  }
+}

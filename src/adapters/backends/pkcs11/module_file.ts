@@ -1,0 +1,37 @@
+/** May this file be loaded as a PKCS#11 module? Whoever can write it can run code beside the PIN. */
+import { realpath, stat } from 'node:fs/promises'
+import { isAbsolute } from 'node:path'
+import { KmsError } from '../../../ports/errors.js'
+import { isTrustedOwner } from './file_owner.js'
+
+/**
+ * Checks the file behind all symlinks.
+ *
+ * @returns Its real path: what was checked is what gets loaded.
+ * @throws {KmsError} `ERR_CONFIG_INVALID`: not absolute, absent, no regular file, of another owner, or writable by
+ * group or others.
+ */
+export async function checkModuleFile(path: string): Promise<string> {
+  if (!isAbsolute(path)) throw refused(path, 'must be named by its absolute path')
+  try {
+    const real = await realpath(path)
+    const stats = await stat(real)
+    const mode = stats.mode & 0o7777
+    if (!stats.isFile()) throw refused(path, 'is no regular file')
+    if ((mode & 0o022) !== 0) {
+      throw refused(path, `has mode 0${mode.toString(8)}, so others may write it; run chmod go-w ${real}`)
+    }
+    if (!(await isTrustedOwner(stats.uid))) {
+      throw refused(path, `belongs to user ${stats.uid}, neither root nor us`)
+    }
+    return real
+  } catch (error) {
+    if (error instanceof KmsError) throw error
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+    throw refused(path, code === 'ENOENT' ? 'does not exist' : `cannot be looked at: ${code}`)
+  }
+}
+
+function refused(path: string, why: string): KmsError {
+  return new KmsError('ERR_CONFIG_INVALID', `the PKCS#11 module ${path} ${why}`)
+}

@@ -1,0 +1,106 @@
+/** How does a KEK on a PKCS#11 token keep the port's contract? */
+import { KmsError } from '../../../ports/errors.js'
+import { backendPart, kekPart, type KeyId } from '../../../ports/key_id.js'
+import {
+  DEK_BYTES,
+  type CallOptions,
+  type KeyWrapper,
+  type Recognition,
+  type WrappedDek,
+} from '../../../ports/key_wrapper.js'
+import type { Logger } from '../../../ports/logger.js'
+import { keyIdOf } from '../identity.js'
+import type { HostClient } from './host_client.js'
+import { GCM96_BYTES, GCM96_FORMAT, type KekIdentity } from './messages.js'
+
+/** The KEK as the token showed it last. */
+interface SeenKek {
+  readonly identity: KekIdentity
+  readonly keyId: KeyId
+}
+
+export class Pkcs11KeyWrapper implements KeyWrapper {
+  readonly backend = 'pkcs11'
+  readonly #host: HostClient
+  readonly #logger: Logger
+  #seen: SeenKek | undefined
+
+  constructor(host: HostClient, logger: Logger) {
+    this.#host = host
+    this.#logger = logger
+  }
+
+  async currentKeyId(options: CallOptions): Promise<KeyId> {
+    const { identity } = await this.#host.call({ op: 'identify' }, options)
+    return this.#see(identity).keyId
+  }
+
+  recognizes(keyId: KeyId): Recognition {
+    if (backendPart(keyId) !== this.backend) return 'no'
+    if (this.#seen === undefined) return 'unknown'
+    return kekPart(this.#seen.keyId) === kekPart(keyId) ? 'yes' : 'no'
+  }
+
+  async wrap(dek: Uint8Array, options: CallOptions): Promise<WrappedDek> {
+    if (dek.length !== DEK_BYTES) throw new KmsError('ERR_INTERNAL', `a DEK has ${DEK_BYTES} bytes`)
+    const { identity, bytes } = await this.#host.call({ op: 'wrap', dek }, options)
+    if (!isWrapped(bytes)) throw broken('a wrapped DEK')
+    return { keyId: this.#see(identity).keyId, bytes: Uint8Array.from(bytes) }
+  }
+
+  async unwrap({ keyId, bytes }: WrappedDek, options: CallOptions): Promise<Uint8Array> {
+    if (this.recognizes(keyId) === 'no') throw foreign(keyId)
+    if (!isWrapped(bytes)) {
+      throw new KmsError('ERR_DECRYPTION_FAILED', 'the wrapped DEK has no form that this backend makes')
+    }
+    if (this.#seen === undefined) await this.currentKeyId(options)
+    if (this.#seen?.keyId !== keyId) throw foreign(keyId)
+    const { identity } = this.#seen
+    const answer = await this.#host.call({ op: 'unwrap', wrapped: bytes, identity }, options)
+    try {
+      if (answer.bytes.length !== DEK_BYTES) throw broken('a DEK')
+      const dek = Buffer.allocUnsafeSlow(DEK_BYTES)
+      dek.set(answer.bytes)
+      return dek
+    } finally {
+      answer.bytes.fill(0)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#host.close()
+  }
+
+  #see(identity: KekIdentity): SeenKek {
+    const keyId = keyIdOfKek(identity)
+    if (this.#seen?.keyId === keyId) return this.#seen
+    if (this.#seen !== undefined) {
+      this.#logger.warn('another KEK has taken the place of the one on the token', {
+        was: this.#seen.keyId,
+        is: keyId,
+      })
+    }
+    this.#seen = { identity, keyId }
+    return this.#seen
+  }
+}
+
+/**
+ * CKA_ID, check value and key type. No token serial, since several tokens may hold one KEK, and no label, since
+ * anyone may edit it. A KEK on a token has no versions.
+ */
+export function keyIdOfKek({ ckaId, checkValue }: KekIdentity): KeyId {
+  return keyIdOf('pkcs11', [ckaId, checkValue, 'AES-256'])
+}
+
+function isWrapped(bytes: Uint8Array): boolean {
+  return bytes.length === GCM96_BYTES && bytes[0] === GCM96_FORMAT
+}
+
+function foreign(keyId: KeyId): KmsError {
+  return new KmsError('ERR_KEY_UNKNOWN', `the KEK on the token is not the one of ${keyId}`)
+}
+
+function broken(what: string): KmsError {
+  return new KmsError('ERR_BACKEND_RESPONSE', `the HSM process answered with something that is not ${what}`)
+}

@@ -1,0 +1,185 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { MAX_WAITING_CALLS } from '../../../src/adapters/backends/pkcs11/call_queue.js'
+import { HostClient } from '../../../src/adapters/backends/pkcs11/host_client.js'
+import { outcomeOf } from '../../doubles/outcome.js'
+import { RecordingLogger } from '../../doubles/recording_logger.js'
+import { until } from '../../support/plugin.js'
+import { clock, soon } from './opened.js'
+
+const identify = { op: 'identify' } as const
+
+let dir: string
+let host: HostClient
+let log: RecordingLogger
+let restarts: number
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'kmsplugin-host-'))
+  await writeFile(join(dir, 'pin'), '1234\n', { mode: 0o600 })
+  await writeFile(join(dir, 'module.so'), '', { mode: 0o644 })
+})
+
+afterEach(async () => {
+  vi.useRealTimers()
+  await host.close()
+  await rm(dir, { recursive: true })
+})
+
+function start(behaviour: string, callTimeoutMs = 10_000): void {
+  log = new RecordingLogger()
+  restarts = 0
+  host = new HostClient({
+    module: join(dir, 'module.so'),
+    tokenLabel: dir,
+    keyLabel: behaviour,
+    pinPath: join(dir, 'pin'),
+    entry: new URL('./fake_hsm.mjs', import.meta.url),
+    env: {},
+    callTimeoutMs,
+    clock,
+    logger: log,
+    onRestart: () => (restarts += 1),
+  })
+}
+
+function pid(): number {
+  return Number(log.lines.filter(({ text }) => text === 'HSM process started').at(-1)?.fields['pid'])
+}
+
+/** Gone, or only waiting to be reaped. */
+async function isGone(id: number): Promise<boolean> {
+  const status = await readFile(`/proc/${id}/status`, 'utf8').catch(() => 'State:\tX')
+  return /State:\t[XZ]/.test(status)
+}
+
+describe('the plugin in front of an HSM process', () => {
+  test('garbage on the channel ends that process and its calls, and throws nothing', async () => {
+    start('writes garbage')
+    expect(await outcomeOf(host.call(identify, soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
+    const first = pid()
+    expect(await outcomeOf(host.call(identify, soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
+    expect(pid()).not.toBe(first)
+    expect(await isGone(first)).toBe(true)
+    expect(restarts).toBe(1)
+  })
+
+  test('malformed messages, unknown ids and unasked verdicts are dropped and counted, never delivered', async () => {
+    start('says nonsense')
+    const { bytes } = await host.call(identify, soon())
+    expect(Buffer.from(bytes).toString()).toMatch(/^answer/)
+    expect(host.dropped).toBe(4)
+    expect(restarts).toBe(0)
+  })
+
+  test('a late answer reaches nobody, and the next caller gets its own', async () => {
+    start('answers late')
+    expect(await outcomeOf(host.call(identify, soon(500)))).toBe('ERR_DEADLINE_EXCEEDED')
+    const { bytes } = await host.call(identify, soon())
+    expect(Buffer.from(bytes).toString()).toBe('answer 2')
+    expect(host.dropped).toBe(1)
+  })
+
+  test('a process that crashes, at its start or in a call, fails the calls that wait for it', async () => {
+    for (const behaviour of ['crashes at start', 'crashes in a call']) {
+      start(behaviour)
+      const calls = [1, 2, 3].map(async () => outcomeOf(host.call(identify, soon())))
+      expect(await Promise.all(calls)).toEqual(Array(3).fill('ERR_BACKEND_UNAVAILABLE'))
+      await host.close()
+    }
+  })
+
+  test('a process that lost its channel and lives on is killed', async () => {
+    start('closes its channel')
+    expect(await outcomeOf(host.call(identify, soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
+    await until(async () => isGone(pid()))
+  })
+
+  test('a process that says that its device is gone is replaced at the next call', async () => {
+    start('loses the device')
+    expect(await outcomeOf(host.call(identify, soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
+    const first = pid()
+    await until(async () => isGone(first))
+    await outcomeOf(host.call(identify, soon()))
+    expect(pid()).not.toBe(first)
+  })
+
+  test('a call leaves at its own deadline, and its process is killed when the call has hung for too long', async () => {
+    start('never answers', 100)
+    const patient = outcomeOf(host.call(identify, soon()))
+    await until(() => log.lines.some(({ text }) => text === 'HSM process ready'))
+    expect(await outcomeOf(host.call(identify, soon(50)))).toBe('ERR_DEADLINE_EXCEEDED')
+    expect(await patient).toBe('ERR_BACKEND_UNAVAILABLE')
+    await until(async () => isGone(pid()))
+  })
+
+  test('a caller leaves at its deadline while the process starts, and the start goes on', async () => {
+    start('is never ready')
+    expect(await outcomeOf(host.call(identify, soon(200)))).toBe('ERR_DEADLINE_EXCEEDED')
+    expect(await isGone(pid())).toBe(false)
+  })
+
+  test('a process that is not ready within ten seconds is killed', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    start('is never ready')
+    const call = outcomeOf(host.call(identify, soon(60_000)))
+    while (log.lines.length === 0) await new Promise((resolve) => setImmediate(resolve))
+    await vi.advanceTimersByTimeAsync(10_000)
+    vi.useRealTimers()
+    expect(await call).toBe('ERR_BACKEND_UNAVAILABLE')
+    await until(async () => isGone(pid()))
+  })
+
+  test('no more calls are under way than the process takes at once', async () => {
+    start('answers slowly')
+    const all = await Promise.all(Array.from({ length: 20 }, async () => host.call(identify, soon())))
+    expect(all.at(-1)?.facts['mostHeld']).toBe('2')
+  })
+
+  test('no more than 256 calls wait', async () => {
+    start('is never ready')
+    const waiting = Array.from({ length: MAX_WAITING_CALLS }, async () =>
+      outcomeOf(host.call(identify, soon())),
+    )
+    expect(await outcomeOf(host.call(identify, soon()))).toBe('ERR_QUEUE_FULL')
+    await host.close()
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set(['ERR_SHUTTING_DOWN']))
+  })
+
+  test('what an operator must mend is answered at once while a new start has to wait', async () => {
+    start('cannot serve')
+    const outcomes: string[] = []
+    for (let i = 0; i < 20; i++) outcomes.push(await outcomeOf(host.call(identify, soon())))
+    expect(new Set(outcomes)).toEqual(new Set(['ERR_CONFIG_INVALID']))
+    expect(restarts).toBeLessThan(10)
+  })
+
+  test('closing ends the process and fails calls, before and after; twice does no harm', async () => {
+    start('never answers')
+    const call = outcomeOf(host.call(identify, soon()))
+    await until(() => log.lines.some(({ text }) => text === 'HSM process ready'))
+    await host.close()
+    expect(await call).toBe('ERR_SHUTTING_DOWN')
+    expect(await isGone(pid())).toBe(true)
+    expect(await outcomeOf(host.call(identify, soon()))).toBe('ERR_SHUTTING_DOWN')
+    await host.close()
+  })
+
+  test('closing before the first call starts nothing', async () => {
+    start('answers')
+    await host.close()
+    expect(log.lines).toEqual([])
+  })
+
+  test("the module's own output goes to the log at debug level, long lines cut", async () => {
+    start('talks')
+    await host.call(identify, soon())
+    const lines = () =>
+      log.lines.filter(({ text }) => text === 'output of the HSM process').map(({ fields }) => fields['line'])
+    await until(() => lines().includes('end'))
+    expect(lines()).toEqual(['short', 'x'.repeat(500), 'end'])
+    expect(log.texts('debug')).toContain('output of the HSM process')
+  })
+})

@@ -1,0 +1,168 @@
+import { realpathSync } from 'node:fs'
+import { chmod, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import { login } from '../../../src/adapters/backends/pkcs11/child/login.js'
+import type { Token } from '../../../src/adapters/backends/pkcs11/child/token.js'
+import { loginMemoryOf } from '../../../src/adapters/backends/pkcs11/login_memory.js'
+import { pinFileIdentity } from '../../../src/adapters/backends/pkcs11/pin_file.js'
+import { outcomeOf } from '../../doubles/outcome.js'
+import { makeSoftHsm, onSoftHsm, softHsmMissing, type SoftHsm } from '../../support/softhsm.js'
+import { openOn, soon, type Opened } from './opened.js'
+
+const WRONG = '99999999'
+
+test('nobody logs in to a token that is locked or that the next wrong PIN would lock', () => {
+  const flags = { CKF_USER_PIN_LOCKED: 4, CKF_USER_PIN_FINAL_TRY: 2, CKF_USER_PIN_COUNT_LOW: 1, CKU_USER: 1 }
+  for (const flag of [flags.CKF_USER_PIN_LOCKED, flags.CKF_USER_PIN_FINAL_TRY]) {
+    const token = { label: 't', p11: flags, isLoggedIn: () => false, info: () => ({ flags: flag }) }
+    const tried = (): never => {
+      throw new Error('it tried')
+    }
+    const grant = { refused: [], cautious: false }
+    const verdict = login(token as unknown as Token, Buffer.alloc(8), Buffer.alloc(16), grant, tried)
+    expect(verdict.type).toBe('notTried')
+  }
+})
+
+describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the login to a token'), () => {
+  let hsm: SoftHsm
+  let opened: Opened[]
+  let count = 0
+
+  /** A label of its own: what a token refused is remembered for the life of this process. */
+  async function setUp(pin: string): Promise<Opened> {
+    hsm = await makeSoftHsm(`login-${++count}`)
+    hsm.change({ do: 'makeAes', label: 'kek' }, { do: 'makeAes', label: 'kek-2' })
+    await writeFile(hsm.pinFile, pin)
+    opened = []
+    return open()
+  }
+
+  function open(keyLabel = 'kek'): Opened {
+    const one = openOn(hsm, { keyLabel })
+    opened.push(one)
+    return one
+  }
+
+  async function replacePin(pin: string): Promise<void> {
+    const draft = join(hsm.dir, 'pin.new')
+    await writeFile(draft, pin, { mode: 0o600 })
+    await rename(draft, hsm.pinFile)
+  }
+
+  const ask = async ({ wrapper }: Opened) => outcomeOf(wrapper.currentKeyId(soon()))
+
+  const pinCountLow = () => hsm.change({ do: 'login', pin: WRONG }).pinCountLow
+
+  afterEach(async () => {
+    for (const { wrapper } of opened) await wrapper.close()
+    await hsm.remove()
+  })
+
+  test('a wrong PIN is tried once, and every call is refused at once until its file changes', async () => {
+    const one = await setUp(WRONG)
+    for (let i = 0; i < 10; i++) expect(await ask(one)).toBe('ERR_LOGIN_REFUSED')
+    expect(one.logins()).toBe(1)
+    expect(one.starts()).toBe(1)
+    expect(pinCountLow()).toBe(true)
+    await replacePin(hsm.pin)
+    expect(await ask(one)).toBe('OK')
+    expect(one.logins()).toBe(2)
+  })
+
+  test('the same wrong PIN in a new file is not tried again; another wrong one is, once', async () => {
+    const one = await setUp(WRONG)
+    expect(await ask(one)).toBe('ERR_LOGIN_REFUSED')
+    await replacePin(`${WRONG}\n`)
+    expect(await ask(one)).toBe('ERR_LOGIN_REFUSED')
+    expect(one.logins()).toBe(1)
+    await replacePin('88888888')
+    for (let i = 0; i < 3; i++) expect(await ask(one)).toBe('ERR_LOGIN_REFUSED')
+    expect(one.logins()).toBe(2)
+    await replacePin(WRONG)
+    expect(await ask(one)).toBe('ERR_LOGIN_REFUSED')
+    expect(one.logins()).toBe(2)
+  })
+
+  test('two keys on one token try a wrong PIN once between them, also when they start at once', async () => {
+    const one = await setUp(WRONG)
+    const two = open('kek-2')
+    expect(await Promise.all([ask(one), ask(two)])).toEqual(['ERR_LOGIN_REFUSED', 'ERR_LOGIN_REFUSED'])
+    expect(one.logins() + two.logins()).toBe(1)
+  })
+
+  test('the refusal names the token, the file and that nothing is tried again, and not the PIN', async () => {
+    const one = await setUp(WRONG)
+    const failure: unknown = await one.wrapper.currentKeyId(soon()).catch((error: unknown) => error)
+    const { message } = failure as Error
+    expect(message).toContain(hsm.tokenLabel)
+    expect(message).toContain(hsm.pinFile)
+    expect(message).toContain('not tried again')
+    expect(message + JSON.stringify(one.log.lines)).not.toContain(WRONG)
+  })
+
+  test('a login that ended without an answer is repeated, but not when the token counts a failed one', async () => {
+    const one = await setUp('24681357')
+    const memory = loginMemoryOf(realpathSync(hsm.module), hsm.tokenLabel)
+    memory.grant((await pinFileIdentity(hsm.pinFile))!)
+    expect(await ask(one)).toBe('OK')
+    await one.wrapper.close()
+    pinCountLow()
+    memory.grant((await pinFileIdentity(hsm.pinFile))!)
+    const two = open()
+    expect(await ask(two)).toBe('ERR_LOGIN_REFUSED')
+    expect(two.logins()).toBe(0)
+  })
+
+  test('a PIN file with no newline, one, or that of Windows is the same PIN', async () => {
+    await setUp('')
+    for (const end of ['', '\n', '\r\n']) {
+      await replacePin(`${hsm.pin}${end}`)
+      expect(await ask(open())).toBe('OK')
+    }
+    await replacePin('\n')
+    const none = open()
+    expect(await ask(none)).toBe('ERR_CONFIG_INVALID')
+    expect(none.logins()).toBe(0)
+  })
+
+  test('a PIN that changes on the token and in its file does not disturb a process that is logged in', async () => {
+    const one = await setUp('24681357')
+    expect(await ask(one)).toBe('OK')
+    hsm.change({ do: 'setPin', pin: '11223344' })
+    await replacePin('11223344')
+    expect(await ask(one)).toBe('OK')
+    expect(one.starts()).toBe(1)
+    process.kill(one.pid(), 'SIGKILL')
+    await expect.poll(async () => ask(one), { timeout: 10_000 }).toBe('OK')
+    expect(one.logins()).toBe(2)
+  })
+
+  test('a file that turns readable by others does not disturb it either, and stops the next process', async () => {
+    const one = await setUp('24681357')
+    expect(await ask(one)).toBe('OK')
+    await chmod(hsm.pinFile, 0o644)
+    expect(await ask(one)).toBe('OK')
+    expect(await ask(open())).toBe('ERR_CONFIG_INVALID')
+  })
+
+  test('a PIN file that is only touched gives a refused PIN no second try', async () => {
+    const one = await setUp(WRONG)
+    expect(await ask(one)).toBe('ERR_LOGIN_REFUSED')
+    await utimes(hsm.pinFile, new Date(), new Date())
+    expect(await ask(one)).toBe('ERR_LOGIN_REFUSED')
+    await rm(hsm.pinFile)
+    expect(await ask(one)).toBe('ERR_CONFIG_INVALID')
+    expect(one.logins()).toBe(1)
+  })
+
+  test('the PIN stands in no argument, environment variable or log line', async () => {
+    const one = await setUp('24681357\n')
+    expect(await ask(one)).toBe('OK')
+    const proc = `/proc/${one.pid()}`
+    const seen = (await readFile(`${proc}/cmdline`, 'utf8')) + (await readFile(`${proc}/environ`, 'utf8'))
+    expect(seen).toContain('SOFTHSM2_CONF')
+    expect(seen + JSON.stringify(one.log.lines)).not.toContain(hsm.pin)
+  })
+})

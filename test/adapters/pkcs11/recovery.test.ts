@@ -1,0 +1,292 @@
+/** What happens when the HSM process or what stands behind it goes away, and that it comes back. */
+import { spawn } from 'node:child_process'
+import { readFile, rename, writeFile } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { WrappedDek } from '../../../src/ports/key_wrapper.js'
+import { outcomeOf } from '../../doubles/outcome.js'
+import { until } from '../../support/plugin.js'
+import { hsmEntry, makeSoftHsm, onSoftHsm, softHsmMissing, type SoftHsm } from '../../support/softhsm.js'
+import { faultyModuleMissing, makeFaultyModule, type FaultyModule } from './faulty_module.js'
+import { openOn, settingsOf, soon, type Opened } from './opened.js'
+
+/** Gone, or only waiting to be reaped. */
+async function isGone(pid: number): Promise<boolean> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => 'State:\tX')
+  return /State:\t[XZ]/.test(status)
+}
+
+describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the HSM process'), () => {
+  let hsm: SoftHsm
+  let opened: Opened
+  const dek = randomBytes(32)
+
+  beforeEach(async () => {
+    hsm = await makeSoftHsm()
+    hsm.change({ do: 'makeAes', label: 'kek' })
+    opened = openOn(hsm)
+  })
+
+  afterEach(async () => {
+    await opened.wrapper.close()
+    await hsm.remove()
+  })
+
+  const works = async () => (await outcomeOf(opened.wrapper.wrap(dek, soon()))) === 'OK'
+
+  test('killed while calls run: they fail with ERR_BACKEND_UNAVAILABLE, and the next call works', async () => {
+    const { wrapper, pid, restarts } = opened
+    expect(await works()).toBe(true)
+    // It stands still, so that all of them are in flight.
+    process.kill(pid(), 'SIGSTOP')
+    const calls = Array.from({ length: 64 }, async () => outcomeOf(wrapper.wrap(dek, soon())))
+    process.kill(pid(), 'SIGKILL')
+    expect(new Set(await Promise.all(calls))).toEqual(new Set(['ERR_BACKEND_UNAVAILABLE']))
+    expect(await works()).toBe(true)
+    expect(restarts()).toBe(1)
+  })
+
+  test('killed while idle: calls work again without anybody noticing but the counter', async () => {
+    expect(await works()).toBe(true)
+    process.kill(opened.pid(), 'SIGKILL')
+    await until(async () => opened.log.texts('warn').includes('HSM process ended'))
+    expect(await works()).toBe(true)
+    expect(opened.restarts()).toBe(1)
+  })
+
+  test('stopped: a call answers at its deadline, then the process is replaced and calls work', async () => {
+    await opened.wrapper.close()
+    opened = openOn(hsm, {}, { callTimeoutMs: 300 })
+    expect(await works()).toBe(true)
+    const stopped = opened.pid()
+    process.kill(stopped, 'SIGSTOP')
+    expect(await outcomeOf(opened.wrapper.wrap(dek, soon(300)))).toBe('ERR_DEADLINE_EXCEEDED')
+    await until(works)
+    expect(opened.pid()).not.toBe(stopped)
+    expect(await isGone(stopped)).toBe(true)
+  })
+
+  test('a signal meant for the plugin does not end it', async () => {
+    expect(await works()).toBe(true)
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1'] as const) {
+      process.kill(opened.pid(), signal)
+      expect(await works()).toBe(true)
+    }
+    expect(opened.starts()).toBe(1)
+  })
+
+  test('its environment holds what the allow-list names and what Node needs, and it leaves no core', async () => {
+    await opened.wrapper.close()
+    const env = { NODE_OPTIONS: '--no-warnings', LD_PRELOAD: '', SECRET_TOKEN: 'x', TZ: 'UTC' }
+    opened = openOn(hsm, {}, { env })
+    expect(await works()).toBe(true)
+    const proc = `/proc/${opened.pid()}`
+    const names = (await readFile(`${proc}/environ`, 'utf8'))
+      .split('\0')
+      .map((variable) => variable.split('=')[0])
+      .filter((name) => name !== '' && !name?.startsWith('NODE_CHANNEL'))
+    expect(names.sort()).toEqual(['SOFTHSM2_CONF', 'TZ'])
+    expect(parseInt(await readFile(`${proc}/coredump_filter`, 'utf8'), 16)).toBe(0)
+  })
+
+  test('a token that goes away is an outage, and one that comes back is found without our restart', async () => {
+    expect(await works()).toBe(true)
+    const aside = join(hsm.dir, 'aside')
+    await rename(hsm.tokenDir, aside)
+    for (let i = 0; i < 3; i++) {
+      expect(await outcomeOf(opened.wrapper.currentKeyId(soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
+    }
+    await rename(aside, hsm.tokenDir)
+    await until(works)
+  })
+
+  test('a KEK that was replaced under its label has another key id, and the old one opens nothing more', async () => {
+    const { wrapper } = opened
+    const old = await wrapper.wrap(dek, soon())
+    hsm.change({ do: 'destroy', label: 'kek' }, { do: 'makeAes', label: 'kek' })
+    expect(await outcomeOf(wrapper.unwrap(old, soon()))).toMatch(/^ERR_KEY_(UNKNOWN|NOT_FOUND)$/)
+    const id = await wrapper.currentKeyId(soon())
+    expect(id).not.toBe(old.keyId)
+    expect(wrapper.recognizes(old.keyId)).toBe('no')
+    expect(await outcomeOf(wrapper.unwrap(old, soon()))).toBe('ERR_KEY_UNKNOWN')
+    expect((await wrapper.wrap(dek, soon())).keyId).toBe(id)
+    expect(opened.log.texts('warn')).toContain('another KEK has taken the place of the one on the token')
+  })
+
+  test('a DEK wrapped by a KEK that has just taken the place of another carries the new key id', async () => {
+    const { wrapper } = opened
+    const old = await wrapper.wrap(dek, soon())
+    hsm.change({ do: 'destroy', label: 'kek' }, { do: 'makeAes', label: 'kek' })
+    const wrapped = await wrapper.wrap(dek, soon())
+    expect(wrapped.keyId).not.toBe(old.keyId)
+    expect(Buffer.from(await wrapper.unwrap(wrapped, soon())).equals(dek)).toBe(true)
+  })
+
+  test('a KEK that was deleted: ERR_KEY_NOT_FOUND from every call', async () => {
+    const { wrapper } = opened
+    const old = await wrapper.wrap(dek, soon())
+    hsm.change({ do: 'destroy', label: 'kek' })
+    expect(await outcomeOf(wrapper.currentKeyId(soon()))).toBe('ERR_KEY_NOT_FOUND')
+    expect(await outcomeOf(wrapper.wrap(dek, soon()))).toBe('ERR_KEY_NOT_FOUND')
+    expect(await outcomeOf(wrapper.unwrap(old, soon()))).toBe('ERR_KEY_NOT_FOUND')
+  })
+
+  /**
+   * A plugin of a few lines, which is killed as soon as its log says `mark`.
+   *
+   * @returns The pid of its HSM process.
+   */
+  async function orphan(module: string, mark: string): Promise<number> {
+    const index = new URL('../index.js', hsmEntry).href
+    const script = join(hsm.dir, 'plugin.mjs')
+    const settings = JSON.stringify(settingsOf(hsm, { module }))
+    await writeFile(
+      script,
+      `import { pkcs11 } from '${index}'
+      const say = (text, fields) => console.log(text, JSON.stringify(fields))
+      const logger = { debug: say, info: say, warn: say, error: say }
+      const clock = { nowMs: () => performance.now(), sleep: (ms) => new Promise((done) => setTimeout(done, ms)) }
+      const deps = { key: 'k', clock, logger, callTimeoutMs: 60000, env: process.env, onRestart() {} }
+      await pkcs11.open(${settings}, deps).currentKeyId({ deadlineMs: clock.nowMs() + 60000 })
+      setInterval(() => {}, 1000)`,
+    )
+    const plugin = spawn(process.execPath, [script], {
+      env: { ...process.env, ...hsm.env },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    let output = ''
+    plugin.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
+    await until(() => output.includes(mark))
+    const pid = Number(/"pid":(\d+)/.exec(output)?.[1])
+    expect(await isGone(pid)).toBe(false)
+    plugin.kill('SIGKILL')
+    return pid
+  }
+
+  test('it ends when the plugin is killed', async () => {
+    const pid = await orphan(hsm.module, 'HSM process ready')
+    await until(async () => isGone(pid))
+  })
+
+  describe.skipIf(faultyModuleMissing !== undefined)(
+    `with a module that fails${faultyModuleMissing === undefined ? '' : ` (skipped: ${faultyModuleMissing})`}`,
+    () => {
+      let faulty: FaultyModule
+      let wrapped: WrappedDek
+
+      beforeEach(async () => {
+        faulty = makeFaultyModule(hsm)
+        await opened.wrapper.close()
+        opened = openOn(hsm, { module: faulty.path }, { callTimeoutMs: 500 })
+        wrapped = await opened.wrapper.wrap(dek, soon())
+      })
+
+      const unwrap = async (within = 20_000) => outcomeOf(opened.wrapper.unwrap(wrapped, soon(within)))
+
+      test('logged out: it logs in again, once for all calls that wait, and no call fails', async () => {
+        faulty.break('C_DecryptInit', 'logout')
+        const outcomes = await Promise.all(Array.from({ length: 16 }, async () => unwrap()))
+        expect(new Set(outcomes)).toEqual(new Set(['OK']))
+        expect([opened.starts(), opened.logins()]).toEqual([1, 2])
+      })
+
+      test('logged out and refused: the PIN is tried once more and never again, until its file changes', async () => {
+        faulty.break('C_Login', '0xa0')
+        faulty.break('C_FindObjectsInit', 'logout')
+        expect(await outcomeOf(opened.wrapper.currentKeyId(soon()))).toBe('ERR_LOGIN_REFUSED')
+        for (let i = 0; i < 3; i++) expect(await unwrap()).toBe('ERR_LOGIN_REFUSED')
+        expect([opened.starts(), opened.logins()]).toEqual([1, 2])
+        faulty.heal('C_Login')
+        hsm.change({ do: 'setPin', pin: '11223344' })
+        await writeFile(hsm.pinFile, '11223344')
+        expect(await unwrap()).toBe('OK')
+        expect([opened.starts(), opened.logins()]).toEqual([2, 3])
+      })
+
+      test('all sessions closed under it: it opens new ones and logs in again, and no call fails', async () => {
+        faulty.break('C_FindObjectsInit', 'closeall')
+        expect(await works()).toBe(true)
+        faulty.break('C_DecryptInit', 'closeall')
+        expect(await unwrap()).toBe('OK')
+        expect(opened.starts()).toBe(1)
+      })
+
+      test('an answer that may mean bad data or a bad device is told as such, and the process stays', async () => {
+        for (const rv of ['0x5', '0x6', '0x80000001']) {
+          faulty.break('C_Decrypt', rv)
+          expect(await unwrap()).toBe('ERR_UNWRAP_AMBIGUOUS')
+        }
+        for (const rv of ['0x40', '0x41', '0x42']) {
+          faulty.break('C_Decrypt', rv)
+          expect(await unwrap()).toBe('ERR_DECRYPTION_FAILED')
+        }
+        faulty.heal('C_Decrypt')
+        expect(await unwrap()).toBe('OK')
+        expect(opened.starts()).toBe(1)
+      })
+
+      test('device gone: ERR_BACKEND_UNAVAILABLE, and the next call has a new process', async () => {
+        for (const rv of ['0x5', '0x6', '0x30', '0x32', '0xe0', '0x190']) {
+          const starts = opened.starts()
+          faulty.break('C_EncryptInit', rv)
+          expect(await outcomeOf(opened.wrapper.wrap(dek, soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
+          faulty.heal('C_EncryptInit')
+          await until(works)
+          expect(opened.starts()).toBeGreaterThan(starts)
+        }
+      })
+
+      test('a session that stays gone is left to a new process', async () => {
+        faulty.break('C_EncryptInit', '0xb3')
+        expect(await outcomeOf(opened.wrapper.wrap(dek, soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
+        faulty.heal('C_EncryptInit')
+        expect(await works()).toBe(true)
+        expect(opened.starts()).toBe(2)
+      })
+
+      test('a crash of the module fails the calls in it and nothing else', async () => {
+        faulty.break('C_Decrypt', 'crash')
+        expect(await unwrap()).toBe('ERR_BACKEND_UNAVAILABLE')
+        faulty.heal('C_Decrypt')
+        expect(await unwrap()).toBe('OK')
+      })
+
+      test('a call that hangs leaves at its deadline, others are served meanwhile, then it is killed', async () => {
+        faulty.break('C_Decrypt', 'hang')
+        const first = opened.pid()
+        expect(await unwrap(100)).toBe('ERR_DEADLINE_EXCEEDED')
+        expect(await works()).toBe(true)
+        await until(async () => isGone(first))
+        faulty.heal('C_Decrypt')
+        expect(await unwrap()).toBe('OK')
+      })
+
+      test('a login that fails for another reason than the PIN is tried again', async () => {
+        await opened.wrapper.close()
+        faulty.break('C_Login', '0x30')
+        opened = openOn(hsm, { module: faulty.path })
+        expect(await outcomeOf(opened.wrapper.currentKeyId(soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
+        faulty.heal('C_Login')
+        expect(await works()).toBe(true)
+      })
+
+      test('a start that hangs: callers leave at their deadlines, and closing ends it', async () => {
+        await opened.wrapper.close()
+        faulty.break('C_Initialize', 'hang')
+        opened = openOn(hsm, { module: faulty.path })
+        const { wrapper, pid, log } = opened
+        expect(await outcomeOf(wrapper.currentKeyId(soon(100)))).toBe('ERR_DEADLINE_EXCEEDED')
+        await until(() => log.lines.some(({ fields }) => fields['line'] === 'C_Initialize hang'))
+        await wrapper.close()
+        expect(await isGone(pid())).toBe(true)
+      })
+
+      test('it ends when the plugin is killed, though a thread of it never returns', async () => {
+        faulty.break('C_Initialize', 'hang')
+        const pid = await orphan(faulty.path, 'C_Initialize hang')
+        await until(async () => isGone(pid))
+      })
+    },
+  )
+})

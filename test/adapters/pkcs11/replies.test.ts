@@ -1,0 +1,54 @@
+import { expect, test } from 'vitest'
+import { parseReply } from '../../../src/adapters/backends/pkcs11/replies.js'
+
+const identity = { ckaId: Buffer.from('id'), checkValue: Buffer.from('abc') }
+const result = { identity, bytes: Buffer.alloc(61), facts: { token: 'x', CKA_WRAP: false } }
+const failure = { code: 'ERR_KEY_NOT_FOUND', text: 'gone', replace: false }
+
+const wellFormed: readonly Record<string, unknown>[] = [
+  { type: 'askLogin' },
+  { type: 'loginStarted' },
+  { type: 'loggedIn' },
+  { type: 'pinRefused', fingerprint: 'ab', text: 'no' },
+  { type: 'notTried', text: 'no' },
+  { type: 'capacity', calls: 4 },
+  { type: 'failed', failure },
+  { type: 'done', id: 1, result },
+  { type: 'error', id: 1, failure },
+]
+
+test('every message of ours is understood', () => {
+  for (const message of wellFormed) expect(parseReply(message)).toEqual(message)
+})
+
+test('a message that lacks any one of its fields is none', () => {
+  for (const message of wellFormed) {
+    for (const field of Object.keys(message)) {
+      const rest = Object.fromEntries(Object.entries(message).filter(([name]) => name !== field))
+      expect(parseReply(rest), `${String(message['type'])} without ${field}`).toBeUndefined()
+    }
+  }
+})
+
+test('wrong types, unknown codes, ids that are none and identities without bytes are refused', () => {
+  const wrong: unknown[] = [
+    undefined,
+    null,
+    'done',
+    42,
+    [],
+    { type: 'exec' },
+    { type: 'capacity', calls: 0 },
+    { type: 'capacity', calls: 1.5 },
+    { type: 'error', id: -1, failure },
+    { type: 'error', id: '1', failure },
+    { type: 'error', id: 1, failure: { ...failure, code: 'ERR_MADE_UP' } },
+    { type: 'error', id: 1, failure: { ...failure, code: 'toString' } },
+    { type: 'error', id: 1, failure: { ...failure, text: 'x'.repeat(5000) } },
+    { type: 'done', id: 1, result: { ...result, bytes: 'secret' } },
+    { type: 'done', id: 1, result: { ...result, facts: { token: {} } } },
+    { type: 'done', id: 1, result: { ...result, identity: { ...identity, ckaId: Buffer.alloc(0) } } },
+    { type: 'done', id: 1, result: { ...result, identity: { ...identity, checkValue: Buffer.alloc(2) } } },
+  ]
+  for (const value of wrong) expect(parseReply(value)).toBeUndefined()
+})

@@ -1,0 +1,33 @@
+/** Keeps every log line for a test to read. */
+import type { LogFields, Logger } from '../../src/ports/logger.js'
+
+export interface LogLine {
+  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  readonly text: string
+  readonly fields: LogFields
+}
+
+export class RecordingLogger implements Logger {
+  readonly lines: LogLine[] = []
+
+  debug(text: string, fields: LogFields = {}): void {
+    this.lines.push({ level: 'debug', text, fields })
+  }
+
+  info(text: string, fields: LogFields = {}): void {
+    this.lines.push({ level: 'info', text, fields })
+  }
+
+  warn(text: string, fields: LogFields = {}): void {
+    this.lines.push({ level: 'warn', text, fields })
+  }
+
+  error(text: string, fields: LogFields = {}): void {
+    this.lines.push({ level: 'error', text, fields })
+  }
+
+  /** The texts of one level, in order. */
+  texts(level: LogLine['level']): string[] {
+    return this.lines.filter((line) => line.level === level).map(({ text }) => text)
+  }
+}
