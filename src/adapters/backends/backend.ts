@@ -58,7 +58,8 @@ export function erased<Settings>(backend: Backend<Settings>): AnyBackend {
     open: (section, deps) => backend.open(settings.parse(section), deps),
     check: async (section, deps) => backend.check(settings.parse(section), deps),
     keygen: async (section, deps) => {
-      if (backend.keygen === undefined) throw new KmsError('ERR_CONFIG_INVALID', 'this backend never creates keys')
+      if (backend.keygen === undefined)
+        throw new KmsError('ERR_CONFIG_INVALID', 'this backend never creates keys')
       return backend.keygen(settings.parse(section), deps)
     },
   }

@@ -4,7 +4,7 @@ import { closeSync, writeSync } from 'node:fs'
 import { Socket } from 'node:net'
 import process from 'node:process'
 import { setInterval, setTimeout } from 'node:timers'
-import { Channel } from '../../../dist/adapters/backends/pkcs11/messages.js'
+import { Channel } from '../../../dist/adapters/backends/pkcs11/channel.js'
 
 const pipe = new Socket({ fd: 3, readable: true, writable: true })
 const channel = new Channel(pipe, {

@@ -5,7 +5,7 @@ import { link, open, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { z } from 'zod'
 import { KmsError } from '../../../ports/errors.js'
-import { isTrustedOwner } from './file_owner.js'
+import { isTrustedOwner } from '../file_owner.js'
 
 /** One key of the file. The key itself is only held as a KeyObject, which prints nothing. */
 export interface LocalKey {

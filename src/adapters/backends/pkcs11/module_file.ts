@@ -2,7 +2,7 @@
 import { realpath, stat } from 'node:fs/promises'
 import { isAbsolute } from 'node:path'
 import { KmsError } from '../../../ports/errors.js'
-import { isTrustedOwner } from './file_owner.js'
+import { isTrustedOwner } from '../file_owner.js'
 
 /**
  * Checks the file behind all symlinks.

@@ -2,7 +2,7 @@
 import { constants, type BigIntStats } from 'node:fs'
 import { lstat, open, type FileHandle } from 'node:fs/promises'
 import { KmsError } from '../../../ports/errors.js'
-import { isTrustedOwner } from './file_owner.js'
+import { isTrustedOwner } from '../file_owner.js'
 
 const MAX_PIN_FILE_BYTES = 4096
 

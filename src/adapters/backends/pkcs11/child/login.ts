@@ -42,11 +42,12 @@ export function login(
   }
   const pin = readPin()
   const fingerprint = (): string => fingerprintOf(pin, salt)
-  if (grant.refused.length > 0 && grant.refused.includes(fingerprint())) {
-    return {
-      type: 'pinRefused',
-      fingerprint: fingerprint(),
-      text: `${name} refused this PIN before and was not asked again`,
+  // Slow to compute, so only where it is needed.
+  if (grant.refused.length > 0) {
+    const known = fingerprint()
+    if (grant.refused.includes(known)) {
+      const text = `${name} refused this PIN before and was not asked again`
+      return { type: 'pinRefused', fingerprint: known, text }
     }
   }
   if (grant.cautious && (flags & CKF_USER_PIN_COUNT_LOW) !== 0) {
