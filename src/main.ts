@@ -110,6 +110,10 @@ async function serve(config: Config, configPath: string): Promise<number> {
     // Without a listener Node opens its debugger.
     process.on('SIGUSR1', () => logger.warn('SIGUSR1 changes nothing'))
     const crash = (error: unknown) => {
+      if (isLateAnswer(error)) {
+        logger.debug('a caller went away before it was answered')
+        return
+      }
       logger.error('a bug: the plugin stops', { reason: error instanceof Error ? error.message : 'no Error' })
       stop('bug', EXIT_INTERNAL)
     }
@@ -127,6 +131,14 @@ async function serve(config: Config, configPath: string): Promise<number> {
   } finally {
     logger.flush()
   }
+}
+
+/**
+ * Thrown out of the event loop by grpc-js, which answers an unknown method or content type without looking whether
+ * its caller is still there. Nobody waits for that answer, and nothing else was going on.
+ */
+function isLateAnswer(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_HTTP2_INVALID_STREAM'
 }
 
 async function written(stream: NodeJS.WriteStream): Promise<void> {

@@ -16,6 +16,8 @@ export class Plugin {
   #port
   #env
   #child
+  #isStopping = false
+  #fault
   #keys = {}
 
   /**
@@ -29,6 +31,8 @@ export class Plugin {
     this.#port = port
     this.#env = { ...process.env, ...env }
     this.socket = join(folder, 'kms.sock')
+    // Nothing outlives us, whatever ends us.
+    process.on('exit', () => this.#child?.kill('SIGKILL'))
   }
 
   /** Adds a key, has `keygen` make it and makes it the primary; takes effect at the next start. */
@@ -55,31 +59,36 @@ export class Plugin {
     const child = spawn(process.execPath, args, { env: this.#env, stdio: ['ignore', log, log] })
     closeSync(log)
     this.#child = child
-    child.once('exit', () => {
-      if (this.#child === child) this.#child = undefined
+    child.once('exit', (code, signal) => {
+      this.#child = undefined
+      if (!this.#isStopping)
+        this.#fault = `the plugin ended by itself with ${signal ?? code}: ${this.#lastLog()}`
     })
     const giveUpAt = Date.now() + READY_TIMEOUT_MS
     while (!(await this.#isReady())) {
-      if (this.#child !== child) throw new Error(`the plugin ended at its start: ${this.lastLog()}`)
-      if (Date.now() > giveUpAt) throw new Error(`the plugin does not become ready: ${this.lastLog()}`)
+      if (this.#fault !== undefined) throw new Error(this.#fault)
+      if (Date.now() > giveUpAt) throw new Error(`the plugin does not become ready: ${this.#lastLog()}`)
       await pause(50)
     }
   }
 
-  /** Resolves when the process is gone. */
+  /** Resolves when the process is gone; rejects if it did not end well, or had ended before. */
   async stop(signal = 'SIGTERM') {
+    if (this.#fault !== undefined) throw new Error(this.#fault)
     const child = this.#child
     if (child === undefined) return
+    this.#isStopping = true
     const exited = once(child, 'exit')
     child.kill(signal)
     const overdue = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS)
     const [code, killedBy] = await exited
     clearTimeout(overdue)
+    this.#isStopping = false
     if (killedBy !== null && killedBy !== signal) throw new Error(`the plugin did not stop at ${signal}`)
     if (signal === 'SIGTERM' && code !== 0) throw new Error(`the plugin stopped with exit code ${code}`)
   }
 
-  lastLog() {
+  #lastLog() {
     return readFileSync(this.#log, 'utf8').trim().split('\n').slice(-5).join('\n')
   }
 

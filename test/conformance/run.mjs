@@ -22,19 +22,22 @@ const BACKEND_TIMEOUT_MS = 600_000
  * Never rejects for a reason that a line can carry.
  *
  * @param say Gets each line when it is known, and what is being done between them.
- * @returns Counts, and one line for each scenario and backend: `ok NAME`, `FAILED NAME: why`, `skipped NAME: reason`.
+ * @returns How many passed and failed, `NAME: reason` of those skipped, and all lines: `ok NAME`, `FAILED NAME: why`,
+ *   `skipped NAME: reason`.
  */
-export async function runConformance(say = () => undefined) {
-  const totals = { passed: 0, failed: 0, skipped: 0, lines: [] }
+export async function runConformance(say = console.log) {
+  const totals = { passed: 0, failed: 0, skipped: [], lines: [] }
   const report = (backend, { promise }, { outcome, why, millis }) => {
     const name = `${backend}: ${promise}`
     const reason = why?.trim().replaceAll(/\s*\n\s*/g, ' | ')
-    const [count, line] = {
-      ok: ['passed', `ok ${name}`],
-      failed: ['failed', `FAILED ${name}: ${reason}`],
-      skipped: ['skipped', `skipped ${name}: ${reason}`],
+    const line = {
+      ok: `ok ${name}`,
+      failed: `FAILED ${name}: ${reason}`,
+      skipped: `skipped ${name}: ${reason}`,
     }[outcome]
-    totals[count] += 1
+    if (outcome === 'ok') totals.passed += 1
+    else if (outcome === 'failed') totals.failed += 1
+    else totals.skipped.push(`${name}: ${reason}`)
     totals.lines.push(line)
     say(outcome === 'ok' ? `${line} (${(millis / 1000).toFixed(1)} s)` : line)
   }
@@ -83,6 +86,7 @@ async function runBackend(backend, binary, say, report) {
   let why
   try {
     bench = await Bench.make(backend, folder)
+    await bench.do('start')
     const args = ['-backend', backend.name, '-folder', folder, '-examples', join(ROOT, 'examples')]
     why = await converse(binary, [...args, '-socket', bench.socket], bench, close)
   } catch (error) {
@@ -93,7 +97,13 @@ async function runBackend(backend, binary, say, report) {
   } catch (error) {
     why ??= error.message
   }
-  for (const { id } of open) close(id, { outcome: 'failed', why: why ?? 'the Go program did not report it' })
+  if (open.size > 0) why ??= 'the Go program did not report it'
+  for (const { id } of open) close(id, { outcome: 'failed', why })
+  if (why !== undefined && !hasFailed) {
+    // Every scenario was fine, and yet.
+    report(backend.name, { promise: 'plugin and Go program end well' }, { outcome: 'failed', why })
+    hasFailed = true
+  }
   if (hasFailed) say(`conformance: config and logs of the plugin are kept in ${folder}`)
   else rmSync(folder, { recursive: true, force: true })
 }
@@ -105,6 +115,7 @@ class Bench {
   #foreign
   #primary = 'kek-1'
 
+  /** Nothing runs yet. */
   static async make(backend, folder) {
     const bench = new Bench()
     const [port, foreignPort] = await freePorts(2)
@@ -114,12 +125,6 @@ class Bench {
     bench.#plugin.addPrimary(bench.#primary, keySection(bench.#primary))
     bench.#foreign = new Plugin(join(folder, 'foreign'), foreignPort, env)
     bench.#foreign.addPrimary('foreign', keySection('foreign'))
-    try {
-      await bench.#plugin.start()
-    } catch (error) {
-      await bench.close()
-      throw error
-    }
     return bench
   }
 
@@ -172,6 +177,7 @@ class Bench {
 /** Answers why the program ended badly, `undefined` if it did not. */
 async function converse(binary, args, bench, close) {
   const child = spawn(binary, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+  process.on('exit', () => child.kill('SIGKILL'))
   const ended = once(child, 'exit')
   const overdue = setTimeout(() => child.kill('SIGKILL'), BACKEND_TIMEOUT_MS)
   let stderr = ''
@@ -209,7 +215,8 @@ async function freePorts(count) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { passed, failed, skipped } = await runConformance((line) => console.log(line))
-  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`)
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
+  const { passed, failed, skipped } = await runConformance()
+  console.log(`${passed} passed, ${failed} failed, ${skipped.length} skipped`)
   process.exitCode = failed === 0 ? 0 : 1
 }

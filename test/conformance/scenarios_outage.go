@@ -15,7 +15,7 @@ import (
 const (
 	// kube-apiserver trusts a good Status for 20 s, and the next one fails after its timeout.
 	noticeOutage = 40 * time.Second
-	// grpc-go waits longer from dial to dial; within some seconds of outage by 10 s at most.
+	// grpc-go dials at growing intervals: after an outage as short as these it comes back within 10 s.
 	noticeReturn = 60 * time.Second
 )
 

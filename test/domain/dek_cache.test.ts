@@ -10,7 +10,7 @@ import type { WrappedDek } from '../../src/ports/key_wrapper.js'
 import { buildCore, buildProvedCore, type CoreSettings } from '../doubles/core.js'
 import { ManualClock } from '../doubles/manual_clock.js'
 import { outcomeOf } from '../doubles/outcome.js'
-import { dissect } from '../doubles/reference_envelope.js'
+import { dissect, referenceSeal } from '../doubles/reference_envelope.js'
 
 const KEY_ID = keyId(`local:${'a'.repeat(26)}.${'b'.repeat(26)}`)
 const newDek = (wrapped: WrappedDek = { keyId: KEY_ID, bytes: randomBytes(61) }) =>
@@ -48,10 +48,15 @@ describe('what does not authenticate is not held', () => {
     expect(unwraps()).toBe(2)
   })
 
-  test('a key that unwraps to the wrong length', async () => {
+  test('a key that is not 32 bytes long, even where an envelope authenticates under it', async () => {
     const { core, ciphertext } = await cold()
-    core.primary.unwrap = async () => randomBytes(16)
-    expect(await outcomeOf(core.decrypt(ciphertext))).toBe('ERR_DECRYPTION_FAILED')
+    const short = randomBytes(16)
+    const { wrapped, salt } = dissect(ciphertext)!
+    const recipe = { suite: 1, keyId: core.primary.keyId, wrapped, dek: short, salt } as const
+    const { bytes } = referenceSeal({ ...recipe, iv: randomBytes(12), plaintext: Buffer.from('value') })
+    core.primary.unwrap = async () => Uint8Array.from(short)
+    expect(await outcomeOf(core.decrypt(bytes))).toBe('ERR_DECRYPTION_FAILED')
+    expect(core.metrics.events.dekCacheSize).toEqual([])
   })
 })
 
@@ -100,6 +105,7 @@ describe('time', () => {
       expect(await outcomeOf(core.decrypt(ciphertext))).toBe('OK')
       expect(unwraps()).toBe(i)
     }
+    expect(core.metrics.events.dekCacheSize.every(([size]) => size === 0)).toBe(true)
   })
 
   test('under steady load a DEK is unwrapped at most once per lifetime', async () => {

@@ -1,6 +1,6 @@
 /** What the probes' findings mean for Status, readiness and sealing, as a table. */
 import { describe, expect, test } from 'vitest'
-import { errorCodes, type KmsErrorCode } from '../../src/ports/errors.js'
+import { errorCodes, KmsError, type KmsErrorCode } from '../../src/ports/errors.js'
 import { buildCore, buildProvedCore, type Core } from '../doubles/core.js'
 import { FaultyKeyWrapper } from '../doubles/faulty_key_wrapper.js'
 import { ManualClock } from '../doubles/manual_clock.js'
@@ -134,6 +134,18 @@ describe('keys that only open', () => {
       expect(await outlets(core)).toEqual({ status: 'OK', problem: undefined, ready: true, encrypt: 'OK' })
       expect(core.health.report().keys[1]).toMatchObject({ key: 'old0', primary: false, outcome: code })
     }
+  })
+
+  test('their faults neither count towards those of the primary nor come between them', async () => {
+    const clock = new ManualClock()
+    const core = await buildProvedCore({}, { clock, decryptOnly: [new FaultyKeyWrapper('old', clock)] })
+    const disabled = new KmsError('ERR_KEY_DISABLED', 'scripted')
+    core.health.record('main', disabled)
+    core.health.record('old0', disabled)
+    expect(outcomeNow(() => core.service.status())).toBe('OK')
+    core.health.record('old0', undefined)
+    core.health.record('main', disabled)
+    expect(outcomeNow(() => core.service.status())).toBe('ERR_KEY_DISABLED')
   })
 
   test('the age of a finding is that of its probe', async () => {

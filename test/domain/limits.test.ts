@@ -1,7 +1,7 @@
 /** Whether every call ends in time, however its backend behaves, and how many may wait. */
 import { getEventListeners } from 'node:events'
 import { describe, expect, test } from 'vitest'
-import { withDeadline } from '../../src/domain/deadline.js'
+import { untilAborted, withDeadline } from '../../src/domain/deadline.js'
 import { limited, MAX_CALLS_IN_FLIGHT } from '../../src/domain/limited_key_wrapper.js'
 import { KmsError } from '../../src/ports/errors.js'
 import type { CallOptions } from '../../src/ports/key_wrapper.js'
@@ -144,6 +144,8 @@ describe('withDeadline', () => {
     const late = outcomeOf(withDeadline(clock, Infinity, outer, never))
     await clock.advance(100)
     expect(await late).toBe('ERR_DEADLINE_EXCEEDED')
+    await untilAborted(signal, async () => Promise.resolve())
+    expect(await outcomeOf(untilAborted(signal, failing))).toBe('ERR_INTERNAL')
     expect(getEventListeners(signal, 'abort')).toEqual([])
     expect(clock.sleepers).toBe(0)
   })

@@ -75,6 +75,15 @@ describe.each(['reused', 'fresh'] as const)('with %s DEKs', (dek) => {
     }
   })
 
+  test('requests that meet a rotation together make no DEK in vain', async () => {
+    const core = await buildProvedCore({ dek, dekMaxSeals: 1 })
+    await core.encrypt(Buffer.from('value'))
+    const before = core.primary.calls.wrap
+    core.primary.rotate()
+    await Promise.all(Array.from({ length: 20 }, async () => encryptAndCompare(core)))
+    expect(core.primary.calls.wrap - before).toBe(20)
+  })
+
   test('a kube-apiserver that starts right after a rotation is told two key ids at most once', async () => {
     const core = await buildProvedCore({ dek })
     const apiserver = new KubeApiserver(core.service, core.clock)

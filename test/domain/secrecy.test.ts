@@ -3,12 +3,16 @@ import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { a256gcm } from '../../src/domain/a256gcm.js'
 import { a256cbcHs512 } from '../../src/domain/a256cbc_hs512.js'
-import { Dek } from '../../src/domain/dek.js'
+import { Dek, type ValueKeys } from '../../src/domain/dek.js'
+import { openEnvelope, sealEnvelope } from '../../src/domain/envelope.js'
+import { parseEnvelope } from '../../src/domain/envelope_format.js'
 import { keyId } from '../../src/ports/key_id.js'
 import { buildCore, buildProvedCore, type Core } from '../doubles/core.js'
 import { FaultyKeyWrapper } from '../doubles/faulty_key_wrapper.js'
 import { ManualClock, settled } from '../doubles/manual_clock.js'
-import { outcomeOf } from '../doubles/outcome.js'
+import { outcomeNow, outcomeOf } from '../doubles/outcome.js'
+
+const ID = keyId(`local:${'a'.repeat(26)}.${'b'.repeat(26)}`)
 
 /** How many of the buffers that crossed the port are not wiped; and how many crossed it. */
 function rawDeks({ primary }: Core): { left: number; all: number } {
@@ -98,6 +102,28 @@ test('the keys of a value are zero after they are wiped', () => {
   }
 })
 
+test.each([a256gcm, a256cbcHs512])(
+  '$name: sealing and opening wipe the keys of the value, also when they fail',
+  (suite) => {
+    const dek = new Dek(Buffer.alloc(32, 7), { keyId: ID, bytes: Buffer.of(1) }, 0)
+    const derived: ValueKeys[] = []
+    const derive = dek.deriveValueKeys.bind(dek)
+    dek.deriveValueKeys = (...args) => {
+      const keys = derive(...args)
+      derived.push(keys)
+      return keys
+    }
+    const sealed = sealEnvelope(dek, suite, Buffer.from('value'))
+    openEnvelope(dek, parseEnvelope(sealed))
+    sealed[sealed.length - 1]! ^= 1
+    expect(outcomeNow(() => openEnvelope(dek, parseEnvelope(sealed)))).toBe('ERR_DECRYPTION_FAILED')
+    expect(derived).toHaveLength(3)
+    expect(
+      derived.flatMap(({ key, commitment }) => [...key, ...commitment]).every((byte) => byte === 0),
+    ).toBe(true)
+  },
+)
+
 test('a DEK keeps a copy: its owner may wipe the raw bytes at once', () => {
   const raw = Buffer.alloc(32, 7)
   const dek = new Dek(raw, { keyId: ID, bytes: Buffer.of(1) }, 0)
@@ -105,8 +131,6 @@ test('a DEK keeps a copy: its owner may wipe the raw bytes at once', () => {
   raw.fill(0)
   expect(before.equals(dek.deriveValueKeys(a256gcm, Buffer.alloc(32)).key)).toBe(true)
 })
-
-const ID = keyId(`local:${'a'.repeat(26)}.${'b'.repeat(26)}`)
 
 describe('nothing that prints shows a key', () => {
   /** Every usual spelling of bytes. */

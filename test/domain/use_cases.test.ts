@@ -63,6 +63,38 @@ describe('encrypt', () => {
     expect(await gcm.decrypt(b.ciphertext)).toEqual(Buffer.from('b'))
   })
 
+  test('a DEK whose key id is no longer published when it is handed out seals nothing', async () => {
+    const core = await buildProvedCore()
+    const forSealing = core.sealing.forSealing.bind(core.sealing)
+    let rotations = 1
+    core.sealing.forSealing = async (bytes, options) => {
+      const dek = await forSealing(bytes, options)
+      if (rotations === 0) return dek
+      rotations -= 1
+      core.primary.rotate()
+      await core.probe.once()
+      return dek
+    }
+    const { keyId, ciphertext } = await core.encrypt(Buffer.from('value'))
+    expect(keyId).toBe(core.service.status().keyId)
+    expect(Buffer.from(dissect(ciphertext)!.keyId).toString()).toBe(keyId)
+    rotations = Infinity
+    expect(await outcomeOf(core.encrypt(Buffer.from('value')))).toBe('ERR_BACKEND_RESPONSE')
+  })
+
+  test('no request takes longer than totalTimeout, whatever its caller would wait for', async () => {
+    const core = await buildProvedCore({ dek: 'fresh' })
+    core.primary.hold('wrap')
+    let outcome = 'pending'
+    void outcomeOf(core.service.encrypt(Buffer.from('value'), 1024, core.within(60_000))).then(
+      (result) => (outcome = result),
+    )
+    await core.clock.advance(2499)
+    expect(outcome).toBe('pending')
+    await core.clock.advance(1)
+    expect(outcome).toBe('ERR_DEADLINE_EXCEEDED')
+  })
+
   test('a primary that rotates during every single try ends as a fault of the backend, not as a loop', async () => {
     const core = await buildProvedCore({ dek: 'fresh' })
     const wrap = core.primary.wrap.bind(core.primary)

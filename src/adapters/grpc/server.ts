@@ -33,12 +33,14 @@ export interface GrpcServerOptions {
 /** Larger than any request of kube-apiserver by far; a v1 ciphertext has at most 64 KiB. */
 const MESSAGE_MAX_BYTES = 128 * 1024
 
-/** Every default of grpc-js and node:http2 is unlimited or off. Keepalive is what ends half-open connections. */
+/**
+ * Every default of grpc-js and node:http2 is unlimited or off, but for headers: 64 KiB and 128 fields a request.
+ * Keepalive is what ends half-open connections.
+ */
 const SERVER_OPTIONS = {
   'grpc.max_receive_message_length': MESSAGE_MAX_BYTES,
   'grpc.max_send_message_length': MESSAGE_MAX_BYTES,
   'grpc.max_concurrent_streams': 256,
-  'grpc.max_metadata_size': 16 * 1024,
   'grpc.keepalive_time_ms': 30_000,
   'grpc.keepalive_timeout_ms': 5_000,
   'grpc-node.max_session_memory': 64,
@@ -132,7 +134,8 @@ export class GrpcServer {
   /** Returns when no other plugin holds the path: neither its lock nor a socket that answers. */
   async #takeOver(): Promise<void> {
     const { socket, pid, uid, drainTimeoutMs } = this.#options
-    const giveUpAtMs = Date.now() + drainTimeoutMs
+    const giveUpAtMs = performance.now() + drainTimeoutMs
+    let isWaiting = false
     while (this.#stopped === undefined) {
       const holder = await this.#lock(lockPathOf(socket), pid)
       const state = await probeSocket(socket, uid)
@@ -140,13 +143,16 @@ export class GrpcServer {
         if (state === 'dead') this.#logger.info('a dead socket is replaced', { socket })
         return
       }
-      if (Date.now() >= giveUpAtMs) {
+      if (performance.now() >= giveUpAtMs) {
         const who = holder === undefined ? 'another process answers on it' : `pid ${holder.pid} holds it`
         throw new KmsError(
           'ERR_BACKEND_UNAVAILABLE',
           `the socket ${socket} is in use: ${who}; stop that one first`,
         )
       }
+      if (!isWaiting)
+        this.#logger.info('waiting for another plugin to leave the socket', { socket, holder: holder?.pid })
+      isWaiting = true
       await pause(TAKEOVER_POLL_MS)
     }
     throw new KmsError('ERR_SHUTTING_DOWN', `stopped while it waited for the socket ${socket}`)

@@ -137,7 +137,8 @@ export async function publishSocket(
   } catch (error) {
     throw invalid(`cannot listen on ${path}: ${codeOf(error)}`)
   } finally {
-    await rm(privateFolder, { recursive: true, force: true })
+    // What cannot be removed must not hide why it went wrong.
+    await rm(privateFolder, { recursive: true, force: true }).catch(() => undefined)
   }
 }
 

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, symlinkSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { CONFIG_MAX_BYTES } from '../../../src/adapters/config/read_file.js'
 import { fileWith, minimal, newPath, problemsOf, source } from './fixtures.js'
+import { unprivileged } from '../../support/unprivileged.js'
 
 describe('reading the config file', () => {
   test('a file that does not exist is one problem that says how to name one', async () => {
@@ -26,16 +27,13 @@ describe('reading the config file', () => {
     expect((await source.load('')).problems).toHaveLength(1)
   })
 
-  test.skipIf(process.getuid?.() === 0)(
-    'a file that we may not read is one problem that says so',
-    async () => {
-      const file = fileWith(minimal)
-      chmodSync(file, 0)
-      const { problems } = await source.load(file)
-      expect(problems).toHaveLength(1)
-      expect(problems[0]?.text).toMatch(/permissions/)
-    },
-  )
+  test('a file that we may not read is one problem that says so', async () => {
+    const file = fileWith(minimal)
+    chmodSync(file, 0)
+    const { problems } = await unprivileged(async () => source.load(file))
+    expect(problems).toHaveLength(1)
+    expect(problems[0]?.text).toMatch(/permissions/)
+  })
 
   test('a file of more than 64 KiB is refused, one of exactly 64 KiB is read', async () => {
     const padding = (bytes: number): string => `${minimal}#${'x'.repeat(bytes - minimal.length - 1)}`

@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { releaseLock, takeLock, type LockOwner } from '../../../src/adapters/grpc/socket_lock.js'
+import { giveAway, unprivileged } from '../../support/unprivileged.js'
 
 let folder: string
 let path: string
@@ -127,9 +128,11 @@ describe('taking the lock', () => {
     await expect(error).rejects.toThrow('ENOENT')
   })
 
-  test.skipIf(process.getuid?.() === 0)('a folder that is not writable is refused', async () => {
+  test('a folder that is not writable is refused', async () => {
+    giveAway(folder)
     chmodSync(folder, 0o500)
-    await expect(takeLock(path, me)).rejects.toMatchObject({ code: 'ERR_CONFIG_INVALID' })
+    const taken = unprivileged(async () => takeLock(path, me))
+    await expect(taken).rejects.toMatchObject({ code: 'ERR_CONFIG_INVALID' })
     chmodSync(folder, 0o700)
   })
 })

@@ -24,6 +24,7 @@ import {
   probeSocket,
   publishSocket,
 } from '../../../src/adapters/grpc/socket_path.js'
+import { giveAway, unprivileged } from '../../support/unprivileged.js'
 
 const uid = process.getuid?.() ?? -1
 const gid = process.getgid?.() ?? -1
@@ -196,10 +197,11 @@ describe('a published socket', () => {
     expect(lstatSync(path)).toMatchObject({ uid, gid: NOBODY })
   })
 
-  test.skipIf(isRoot)('is not published when the group is not ours to give', async () => {
-    await expect(publishSocket(makeServer(), path, { mode: 0o660, gid: 0 })).rejects.toMatchObject({
-      code: 'ERR_CONFIG_INVALID',
-    })
+  test('is not published when the group is not ours to give', async () => {
+    giveAway(root)
+    giveAway(folder)
+    const published = unprivileged(async () => publishSocket(makeServer(), path, { mode: 0o660, gid: 0 }))
+    await expect(published).rejects.toMatchObject({ code: 'ERR_CONFIG_INVALID' })
     expect(readdirSync(folder)).toEqual([])
   })
 

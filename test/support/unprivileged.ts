@@ -1,0 +1,20 @@
+/** Runs a part of a test without root's rights: root may read and write everything, which hides what is tested. */
+import { chownSync } from 'node:fs'
+
+const NOBODY = 65534
+
+/** As root becomes nobody for as long as `work` runs; as anyone else just runs it. */
+export async function unprivileged<T>(work: () => Promise<T>): Promise<T> {
+  if (process.geteuid?.() !== 0) return work()
+  process.seteuid?.(NOBODY)
+  try {
+    return await work()
+  } finally {
+    process.seteuid?.(0)
+  }
+}
+
+/** Lets {@link unprivileged} work in a folder of the test. */
+export function giveAway(path: string): void {
+  if (process.geteuid?.() === 0) chownSync(path, NOBODY, NOBODY)
+}
