@@ -200,7 +200,7 @@ describe('a published socket', () => {
   test('is not published when the group is not ours to give', async () => {
     giveAway(root)
     giveAway(folder)
-    const published = unprivileged(async () => publishSocket(makeServer(), path, { mode: 0o660, gid: 0 }))
+    const published = unprivileged(async () => publishSocket(makeServer(), path, { mode: 0o660, gid: 4242 }))
     await expect(published).rejects.toMatchObject({ code: 'ERR_CONFIG_INVALID' })
     expect(readdirSync(folder)).toEqual([])
   })
