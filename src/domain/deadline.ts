@@ -23,7 +23,7 @@ export async function withDeadline<T>(
   void clock.sleep(Math.max(0, effectiveMs - clock.nowMs()), done.signal).then(() => {
     // Woken because the work is done: its signal stays as it is.
     if (done.signal.aborted) return
-    controller.abort(new KmsError('ERR_DEADLINE_EXCEEDED', 'the deadline passed before the answer came'))
+    controller.abort(deadlineExceeded())
   })
   const options: CallOptions = {
     deadlineMs: effectiveMs,
@@ -31,6 +31,7 @@ export async function withDeadline<T>(
     ...(outer.uid === undefined ? {} : { uid: outer.uid }),
   }
   try {
+    if (effectiveMs <= clock.nowMs()) throw deadlineExceeded()
     return await untilAborted(controller.signal, async () => work(options))
   } finally {
     outer.signal?.removeEventListener('abort', leave)
@@ -52,6 +53,10 @@ export async function untilAborted<T>(signal: AbortSignal | undefined, work: () 
   } finally {
     signal.removeEventListener('abort', leave)
   }
+}
+
+function deadlineExceeded(): KmsError {
+  return new KmsError('ERR_DEADLINE_EXCEEDED', 'the deadline passed before the answer came')
 }
 
 /** Why a signal aborted, as an error of ours. */

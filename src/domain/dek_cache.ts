@@ -52,7 +52,10 @@ export class DekCache {
     const name = nameOf(dek.wrapped)
     if (this.#entries.has(name)) return
     const earlyMs = randomInt(Math.floor(timeoutMs * JITTER_SHARE) + 1)
-    this.#entries.set(name, { dek, expiresAtMs: this.#clock.nowMs() + timeoutMs - earlyMs })
+    // From when the backend opened it last, not from now: use does not lengthen the life of a key.
+    const expiresAtMs = dek.createdAtMs + timeoutMs - earlyMs
+    if (this.#clock.nowMs() >= expiresAtMs) return
+    this.#entries.set(name, { dek, expiresAtMs })
     for (const oldest of this.#entries.keys()) {
       if (this.#entries.size <= maxEntries) break
       this.#entries.delete(oldest)

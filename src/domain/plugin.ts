@@ -23,12 +23,16 @@ export function createPlugin(parts: PluginParts): Plugin {
 
   const stop = async (reason: string): Promise<void> => {
     logger.info('stopping', { reason })
-    // Pending calls still need the keys, so the keys close last.
-    await kms.stop()
-    probe.stop()
-    await health?.stop()
-    opening.close()
-    await keys.close()
+    try {
+      // Pending calls still need the keys, so the keys close last.
+      await kms.stop()
+      await health?.stop()
+    } finally {
+      // Whatever went wrong before: no probe and no HSM process is left behind.
+      probe.stop()
+      opening.close()
+      await keys.close()
+    }
     logger.info('stopped')
   }
 

@@ -22,6 +22,9 @@ export interface ProbePolicy {
 /** Pause after the first failed probe; it doubles up to {@link MAX_PAUSE_MS}. */
 const FIRST_PAUSE_MS = 250
 
+/** Before a first probe; that a key works then is said by others or goes without saying. */
+const QUIET_BEFORE: readonly string[] = ['OK', 'untested', 'ERR_STARTING']
+
 /** Back in service at most this long after the backend is. */
 const MAX_PAUSE_MS = 1000
 
@@ -40,6 +43,8 @@ export class Probe {
   #pause = new AbortController()
   #failures = 0
   #lastRoundMs = -Infinity
+  /** A request failed since the last round began. */
+  #isHurried = false
 
   constructor(
     keys: KeyRing,
@@ -64,11 +69,15 @@ export class Probe {
   /** Probes until {@link stop}. The first probe begins at once and proves the primary. */
   async run(onRound?: () => void): Promise<void> {
     while (!this.#isStopped()) {
+      this.#isHurried = false
       await this.once()
       onRound?.()
       this.#pause = new AbortController()
       if (this.#isStopped()) return
       await this.#clock.sleep(this.#pauseMs(), this.#pause.signal)
+      // However often requests fail, rounds keep their distance.
+      const restMs = FIRST_PAUSE_MS - (this.#clock.nowMs() - this.#lastRoundMs)
+      if (restMs > 0) await this.#clock.sleep(restMs, this.#stopped.signal)
     }
   }
 
@@ -79,12 +88,12 @@ export class Probe {
   }
 
   /**
-   * Probes now, because a request has just failed. Has no effect while probes fail, those are soon enough, nor
-   * right after a probe, so that failing requests do not become a storm of probes.
+   * Has the next round come sooner, because a request has just failed: at once, but never within
+   * {@link FIRST_PAUSE_MS} of the last one. Has no effect while probes fail, those are soon enough.
    */
   hurry(): void {
-    if (this.#failures > 0 || this.#clock.nowMs() - this.#lastRoundMs < FIRST_PAUSE_MS) return
-    this.#pause.abort()
+    this.#isHurried = true
+    if (this.#failures === 0) this.#pause.abort()
   }
 
   /**
@@ -150,7 +159,7 @@ export class Probe {
     this.#metrics.probeFinished(key.name, error?.code ?? 'OK')
     if (error !== undefined && error.code !== before) {
       this.#logger.error('a key fails its probe', { key: key.name, code: error.code, reason: error.message })
-    } else if (error === undefined && before !== 'OK' && before !== 'untested') {
+    } else if (error === undefined && before !== undefined && !QUIET_BEFORE.includes(before)) {
       this.#logger.info('a key works', { key: key.name })
     }
   }
@@ -160,7 +169,7 @@ export class Probe {
   }
 
   #pauseMs(): number {
-    if (this.#failures === 0) return this.#policy.intervalMs
+    if (this.#failures === 0) return this.#isHurried ? 0 : this.#policy.intervalMs
     return Math.min(FIRST_PAUSE_MS * 2 ** (this.#failures - 1), MAX_PAUSE_MS)
   }
 }

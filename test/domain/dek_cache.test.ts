@@ -5,6 +5,7 @@ import { Dek } from '../../src/domain/dek.js'
 import { DekCache } from '../../src/domain/dek_cache.js'
 import { sealEnvelope } from '../../src/domain/envelope.js'
 import { suitesByName } from '../../src/domain/cipher_suites.js'
+import type { Clock } from '../../src/ports/clock.js'
 import { keyId } from '../../src/ports/key_id.js'
 import type { WrappedDek } from '../../src/ports/key_wrapper.js'
 import { buildCore, buildProvedCore, type CoreSettings } from '../doubles/core.js'
@@ -13,8 +14,10 @@ import { outcomeOf } from '../doubles/outcome.js'
 import { dissect, referenceSeal } from '../doubles/reference_envelope.js'
 
 const KEY_ID = keyId(`local:${'a'.repeat(26)}.${'b'.repeat(26)}`)
-const newDek = (wrapped: WrappedDek = { keyId: KEY_ID, bytes: randomBytes(61) }) =>
-  new Dek(randomBytes(32), wrapped, 0)
+const newDek = (
+  wrapped: WrappedDek = { keyId: KEY_ID, bytes: randomBytes(61) },
+  clock: Clock = new ManualClock(),
+) => new Dek(randomBytes(32), wrapped, clock.nowMs())
 
 /** A core with an empty cache, and a value that it has not seen. */
 async function cold(settings: Partial<CoreSettings> = {}) {
@@ -66,7 +69,7 @@ describe('time', () => {
     const ends = new Set<number>()
     for (let i = 0; i < 400; i += 1) {
       const cache = new DekCache({ timeoutMs: 100, maxEntries: 10 }, clock)
-      const dek = newDek()
+      const dek = newDek(undefined, clock)
       cache.put(dek)
       let heldMs = 0
       for (; cache.get(dek.wrapped) !== undefined; heldMs += 1) clock.suspend(1)
@@ -80,7 +83,7 @@ describe('time', () => {
   test('neither use nor putting it again prolongs it', () => {
     const clock = new ManualClock()
     const cache = new DekCache({ timeoutMs: 1000, maxEntries: 10 }, clock)
-    const dek = newDek()
+    const dek = newDek(undefined, clock)
     cache.put(dek)
     for (let i = 0; i < 8; i += 1) {
       clock.suspend(100)
@@ -89,6 +92,16 @@ describe('time', () => {
     }
     clock.suspend(200)
     expect(cache.get(dek.wrapped)).toBeUndefined()
+  })
+
+  test('sealing under a DEK that has left does not bring it back', async () => {
+    const core = await buildProvedCore({ dekMaxAgeMs: 3_600_000, dekCacheTimeoutMs: 60_000 })
+    await core.encrypt(Buffer.from('value'))
+    core.clock.suspend(120_000)
+    const { ciphertext } = await core.encrypt(Buffer.from('value'))
+    core.primary.calls.unwrap = 0
+    await core.decrypt(ciphertext)
+    expect(core.primary.calls.unwrap).toBe(1)
   })
 
   test('time that the machine slept counts', async () => {

@@ -32,6 +32,8 @@ describe.each(['reused', 'fresh'] as const)('with %s DEKs', (dek) => {
     await core.probe.once()
     expect(core.service.status()).toEqual({ keyId: core.primary.keyId })
     expect(core.primary.keyId).not.toBe(old)
+    await core.sealing.renew(core.within())
+    expect(core.metrics.events.keyIdPublished).toEqual([[old], [core.primary.keyId]])
     const after = await encryptAndCompare(core)
     expect(after.keyId).toBe(core.primary.keyId)
     await expectReadable(core, [before, after])

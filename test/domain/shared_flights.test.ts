@@ -1,9 +1,10 @@
 /** One renewal and one unwrap for all who wait, and what happens when some of them leave. */
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
+import { SingleFlight } from '../../src/domain/single_flight.js'
 import { KmsError } from '../../src/ports/errors.js'
 import { buildCore, buildProvedCore, type Core } from '../doubles/core.js'
-import { settled } from '../doubles/manual_clock.js'
+import { ManualClock, settled } from '../doubles/manual_clock.js'
 import { outcomeOf } from '../doubles/outcome.js'
 import { dissect } from '../doubles/reference_envelope.js'
 
@@ -77,6 +78,18 @@ describe('unwrap', () => {
     expect(outcomes).toEqual(['ERR_DECRYPTION_FAILED', 'OK', 'OK'])
     expect(core.primary.totalCalls).toBe(1)
   })
+})
+
+test('a forged key id before the same wrapped DEK takes no other request along', async () => {
+  const { core, values } = await cold()
+  const { ciphertext, plaintext } = values[0]!
+  const forged = Uint8Array.from(ciphertext)
+  const lastOfKeyId = 6 + core.primary.keyId.length
+  forged[lastOfKeyId] = forged[lastOfKeyId] === 0x61 ? 0x62 : 0x61
+  const first = outcomeOf(core.decrypt(forged))
+  const second = core.decrypt(ciphertext)
+  expect(await first).toBe('ERR_DECRYPTION_FAILED')
+  expect(await second).toEqual(plaintext)
 })
 
 describe('a waiter that leaves', () => {
@@ -153,5 +166,33 @@ describe('a waiter that leaves', () => {
     expect(outcome).toBe('pending')
     await core.clock.advance(1)
     expect(outcome).toBe('ERR_DEADLINE_EXCEEDED')
+  })
+})
+
+describe('a flight on its own', () => {
+  test('goes on when its waiter leaves, for the one who comes next', async () => {
+    const flights = new SingleFlight<string>(new ManualClock(), 1000)
+    const waiter = new AbortController()
+    let land!: (result: string) => void
+    const work = async () => new Promise<string>((resolve) => (land = resolve))
+    const first = outcomeOf(flights.join('name', { signal: waiter.signal }, work))
+    await settled()
+    waiter.abort()
+    expect(await first).toBe('ERR_CANCELLED')
+    const second = flights.join('name', {}, async () => Promise.resolve('another flight'))
+    land('the first flight')
+    expect(await second).toBe('the first flight')
+    expect(await flights.join('name', {}, async () => Promise.resolve('another flight'))).toBe(
+      'another flight',
+    )
+  })
+
+  test('that fails when nobody listens any more troubles nobody', async () => {
+    const flights = new SingleFlight<string>(new ManualClock(), 1000)
+    const failing = async () => Promise.reject(new KmsError('ERR_INTERNAL', 'scripted'))
+    const outcome = await outcomeOf(flights.join('name', { signal: AbortSignal.abort() }, failing))
+    expect(outcome).toBe('ERR_CANCELLED')
+    // An unhandled rejection would end the run.
+    await settled()
   })
 })
