@@ -214,11 +214,12 @@ function makeProbe(
   logger: PinoLogger,
   metrics: PrometheusMetrics,
 ): Probe {
+  // Well before a DEK dies of age: an outage at that moment would stop the sealing. So it is looked at often enough.
+  const renewAfterMs = Math.min(RENEW_AFTER_MS, config.envelope.dekMaxAgeMs / 2)
   const policy = {
-    intervalMs: config.health.probeIntervalMs,
+    intervalMs: Math.min(config.health.probeIntervalMs, renewAfterMs / 2),
     timeoutMs: config.retry.totalTimeoutMs,
-    // Well before a DEK dies of age: an outage at that moment would stop the sealing.
-    renewAfterMs: Math.min(RENEW_AFTER_MS, config.envelope.dekMaxAgeMs / 2),
+    renewAfterMs,
   }
   return new Probe(keys, publication, sealing, health, policy, clock, logger, metrics)
 }

@@ -49,13 +49,10 @@ export class DekCache {
   put(dek: Dek): void {
     const { timeoutMs, maxEntries } = this.#policy
     if (timeoutMs === 0 || maxEntries === 0) return
-    const name = nameOf(dek.wrapped)
-    if (this.#entries.has(name)) return
+    // One that is held keeps its end: use does not prolong it.
+    if (this.get(dek.wrapped) !== undefined) return
     const earlyMs = randomInt(Math.floor(timeoutMs * JITTER_SHARE) + 1)
-    // From when the backend opened it last, not from now: use does not lengthen the life of a key.
-    const expiresAtMs = dek.createdAtMs + timeoutMs - earlyMs
-    if (this.#clock.nowMs() >= expiresAtMs) return
-    this.#entries.set(name, { dek, expiresAtMs })
+    this.#entries.set(nameOf(dek.wrapped), { dek, expiresAtMs: this.#clock.nowMs() + timeoutMs - earlyMs })
     for (const oldest of this.#entries.keys()) {
       if (this.#entries.size <= maxEntries) break
       this.#entries.delete(oldest)

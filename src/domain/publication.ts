@@ -36,6 +36,7 @@ export class Publication {
     const before = this.keyId
     this.#dek = dek
     this.#metrics.dekRenewed(this.#key)
+    this.#metrics.dekSeals(dek.seals)
     const keyId = dek.wrapped.keyId
     if (keyId === before) return
     this.#metrics.keyIdPublished(keyId)

@@ -55,7 +55,8 @@ export interface KeyWrapper {
   wrap(dek: Uint8Array, options: CallOptions): Promise<WrappedDek>
 
   /**
-   * Decrypts a DEK with exactly the version that `wrapped.keyId` names, current or not.
+   * Decrypts a DEK with exactly the version that `wrapped.keyId` names, current or not. A wrapper that has not seen
+   * its KEK yet looks at it first; `ERR_KEY_UNKNOWN` when the KEK is another, before the bytes go anywhere.
    *
    * Fails with `ERR_DECRYPTION_FAILED` when the bytes were altered or belong to another key, and with
    * `ERR_UNWRAP_AMBIGUOUS` when the backend's answer does not tell that from a fault of its own.

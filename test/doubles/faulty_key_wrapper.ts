@@ -125,6 +125,9 @@ export class FaultyKeyWrapper implements KeyWrapper {
 
   async unwrap(wrapped: WrappedDek, options: CallOptions): Promise<Uint8Array> {
     const spoil = await this.#answer('unwrap', options)
+    if (kekPart(wrapped.keyId) !== kekPart(this.keyId)) {
+      throw new KmsError('ERR_KEY_UNKNOWN', 'another KEK wrapped this DEK')
+    }
     const kek = this.#versions.find(({ keyId }) => keyId === wrapped.keyId)?.kek
     if (kek === undefined || wrapped.bytes.length < IV_BYTES + TAG_BYTES) throw this.#tampered()
     const body = Buffer.from(wrapped.bytes)
