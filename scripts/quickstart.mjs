@@ -74,27 +74,23 @@ else say('\nServing until Ctrl-C.')
 process.exit(await ended)
 
 function localKey() {
-  return {
-    name: 'dev',
-    lines: ['backend: local', `path: ${join(FOLDER, 'dev.key')}`],
-    made: join(FOLDER, 'dev.key'),
-  }
+  return { name: 'dev', lines: ['backend: local', `path: ${join(FOLDER, 'dev.key')}`] }
 }
 
-/** A token in the working tree, with a random PIN that only this user reads. */
+/** A token in the working tree. Its random PIN stands on a command line for a moment: good enough to try things out. */
 function prepareToken() {
   const tokens = join(FOLDER, 'tokens')
   const pinFile = join(FOLDER, 'pin')
   const module = SOFTHSM_MODULES.find((path) => existsSync(path))
   if (module === undefined)
-    fail(`quickstart: softhsm2 is installed, but none of these exists: ${SOFTHSM_MODULES.join(' ')}`)
-  const made = join(FOLDER, 'token-has-a-key')
-  if (!existsSync(pinFile)) {
-    mkdirSync(tokens, { recursive: true, mode: 0o700 })
-    writeFileSync(environment.SOFTHSM2_CONF, `directories.tokendir = ${tokens}\nobjectstore.backend = file\n`)
-    const pin = String(randomInt(10_000_000, 99_999_999))
+    fail(`quickstart: softhsm2 is here, but none of these is: ${SOFTHSM_MODULES.join(' ')}`)
+  mkdirSync(tokens, { recursive: true, mode: 0o700 })
+  writeFileSync(environment.SOFTHSM2_CONF, `directories.tokendir = ${tokens}\nobjectstore.backend = file\n`)
+  if (!existsSync(pinFile)) writeFileSync(pinFile, `${randomInt(10_000_000, 99_999_999)}\n`, { mode: 0o600 })
+  const pin = readFileSync(pinFile, 'utf8').trim()
+  // An earlier run may have ended at any point.
+  if (!softhsm(['--show-slots']).includes('quickstart')) {
     softhsm(['--init-token', '--free', '--label', 'quickstart', '--so-pin', pin, '--pin', pin])
-    writeFileSync(pinFile, `${pin}\n`, { mode: 0o600 })
   }
   const lines = [
     'backend: pkcs11',
@@ -103,26 +99,26 @@ function prepareToken() {
     `pin: file:${pinFile}`,
     'keyLabel: kek-1',
   ]
-  return { name: 'hsm', lines, made }
+  return { name: 'hsm', lines }
 }
 
 function softhsm(args) {
-  const { status, stderr } = spawnSync('softhsm2-util', args, { env: environment, encoding: 'utf8' })
+  const { status, stdout, stderr } = spawnSync('softhsm2-util', args, { env: environment, encoding: 'utf8' })
   if (status !== 0) fail(`quickstart: softhsm2-util: ${stderr}`)
+  return stdout
 }
 
-/** keygen never overwrites a key, so it is asked once. */
+/** keygen never overwrites a key; one of an earlier run is as good. */
 function makeKey() {
-  if (existsSync(keys.made)) return
   const args = ['dist/main.js', 'keygen', '--config', config, '--key', keys.name]
   const { status, stdout, stderr } = spawnSync(process.execPath, args, {
     cwd: ROOT,
     env: environment,
     encoding: 'utf8',
   })
-  if (status !== 0) fail(`quickstart: keygen: ${stderr}`)
-  say(`quickstart: ${stdout.trim()}`)
-  if (flags.hsm) writeFileSync(keys.made, '')
+  if (status === 0) say(`quickstart: ${stdout.trim()}`)
+  else if (stderr.includes('already')) say('quickstart: the key of an earlier run is used')
+  else fail(`quickstart: keygen: ${stderr}`)
 }
 
 function configText({ name, lines }, port) {

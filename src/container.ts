@@ -128,7 +128,7 @@ export function buildGraph(config: Config, host: Host): Graph {
   container.bind(T.kms).toResolvedValue(makeKms, [T.config, T.host, T.service, T.clock, T.logger, T.metrics])
   container
     .bind(T.healthEndpoint)
-    .toResolvedValue(makeHealthEndpoint, [T.config, T.health, T.metrics, T.logger])
+    .toResolvedValue(makeHealthEndpoint, [T.config, T.health, T.clock, T.metrics, T.logger])
   container
     .bind(T.plugin)
     .toResolvedValue(
@@ -266,20 +266,15 @@ async function makeKms(
 function makeHealthEndpoint(
   config: Config,
   health: Health,
+  clock: Clock,
   metrics: PrometheusMetrics,
   logger: PinoLogger,
 ): Endpoint | undefined {
   const { address, path } = config.health
   if (address === undefined) return undefined
   const { contentType } = metrics
-  return new HealthEndpoint({
-    ...address,
-    path,
-    health,
-    scrape: async () => metrics.scrape(),
-    contentType,
-    logger,
-  })
+  const scrape = async () => metrics.scrape()
+  return new HealthEndpoint({ ...address, path, health, scrape, contentType, logger }, clock)
 }
 
 function makePreflight(

@@ -65,7 +65,7 @@ export const errorCodes = {
     retryable: false,
     meaning: 'No configured key made this ciphertext.',
     action:
-      'Add the old key under `keys` again (it need not be primary). `kmsplugin inspect --config` names the key id.',
+      'Add the old key under `keys` again (it need not be primary). If it is there, its identity was edited: on a token set CKA_ID back. `kmsplugin inspect --config` names the key id.',
   },
   ERR_KEY_NOT_FOUND: {
     fault: 'operator',
