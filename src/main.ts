@@ -9,6 +9,7 @@ import { asKmsError } from './ports/errors.js'
 import type { Host } from './ports/host.js'
 
 const EXIT_INTERNAL = 70
+const EXIT_CONFIG = 78
 
 harden()
 const { runCli } = await import('./adapters/cli/index.js')
@@ -24,7 +25,13 @@ process.exit()
 function harden(): void {
   // They would put requests and errors into the output: GRPC_TRACE, GRPC_NODE_TRACE and their kin.
   for (const name of Object.keys(process.env)) {
-    if (name.startsWith('GRPC_') || name === 'NODE_DEBUG') Reflect.deleteProperty(process.env, name)
+    if (name.startsWith('GRPC_')) Reflect.deleteProperty(process.env, name)
+  }
+  // Node.js has read these before us, and prints the bytes of requests and answers.
+  for (const name of ['NODE_DEBUG', 'NODE_DEBUG_NATIVE']) {
+    if ((process.env[name] ?? '') === '') continue
+    process.stderr.write(`kmsplugin: ${name} is set, so Node.js would print plaintext; unset it\n`)
+    process.exit(EXIT_CONFIG)
   }
   process.umask(0o077)
   try {

@@ -20,14 +20,6 @@ async function get(port: number, path: string): Promise<Page> {
   return { status: response.status, body: await response.text() }
 }
 
-const isHealthy = async () =>
-  (
-    await scene
-      .connect(1000)
-      .v2Status()
-      .catch(() => undefined)
-  )?.healthz === 'ok'
-
 describe('a plugin whose key is not there when it starts', () => {
   test('listens at once, says what it waits for, and is healthy soon after the key is there', async () => {
     const port = await freePort()
@@ -58,7 +50,7 @@ describe('a plugin whose key is not there when it starts', () => {
     })
 
     await scene.sandbox.makeKeyFile()
-    await until(isHealthy)
+    await until(async () => scene.isHealthy())
     expect((await get(port, '/readyz')).status).toBe(200)
     const provider = new KmsV2Provider(client)
     await provider.poll()
@@ -93,8 +85,33 @@ describe('a key that goes away while the plugin runs', () => {
     expect(await refusal(client.v2Encrypt(Buffer.alloc(32)))).toBe('FAILED_PRECONDITION: KEK not found')
     expect((await client.v2Decrypt(sealed)).toString()).toBe('before')
     writeKeys(scene.sandbox.keyFile, content)
-    await until(isHealthy)
+    await until(async () => scene.isHealthy())
     expect((await client.v2Encrypt(Buffer.alloc(32))).keyId).toBe(sealed.keyId)
+  })
+
+  test('stops the writes of kube-apiserver after 3 minutes, and never its reads', async () => {
+    await scene.sandbox.serveLocal({ health: { probeInterval: '100ms' } })
+    let nowMs = 0
+    const client = scene.connect()
+    const provider = new KmsV2Provider(client, { nowMs: () => nowMs })
+    await provider.poll()
+    const stored = provider.write('/registry/secrets/a/b', Buffer.from('value'))
+    const content = readKeys(scene.sandbox.keyFile)
+    rmSync(scene.sandbox.keyFile)
+    await until(async () =>
+      (await refusal(client.v2Status()).catch(() => '')).startsWith('FAILED_PRECONDITION'),
+    )
+    nowMs += 2 * 60_000
+    await expect(provider.poll()).rejects.toMatchObject({ code: 9 })
+    provider.write('/registry/secrets/a/c', Buffer.from('still'))
+    nowMs += 2 * 60_000
+    await expect(provider.poll()).rejects.toMatchObject({ code: 9 })
+    expect(() => provider.write('/registry/secrets/a/d', Buffer.from('too late'))).toThrow('expired')
+    expect((await provider.read(stored)).value.toString()).toBe('value')
+    writeKeys(scene.sandbox.keyFile, content)
+    await until(async () => scene.isHealthy())
+    await provider.poll()
+    provider.write('/registry/secrets/a/d', Buffer.from('again'))
   })
 
   test('disabled by the operator, is a failed precondition until it is enabled', async () => {
@@ -111,7 +128,7 @@ describe('a key that goes away while the plugin runs', () => {
     )
     expect(await refusal(client.v2Decrypt(sealed))).toBe('FAILED_PRECONDITION: KEK disabled')
     writeKeys(scene.sandbox.keyFile, content)
-    await until(isHealthy)
+    await until(async () => scene.isHealthy())
     expect((await client.v2Decrypt(sealed)).toString()).toBe('before')
   })
 
@@ -123,7 +140,7 @@ describe('a key that goes away while the plugin runs', () => {
       (await refusal(client.v2Status()).catch(() => '')).startsWith('FAILED_PRECONDITION'),
     )
     chmodSync(scene.sandbox.keyFile, 0o600)
-    await until(isHealthy)
+    await until(async () => scene.isHealthy())
   })
 })
 
@@ -133,7 +150,7 @@ describe('a health port that is in use', () => {
     await once(occupant, 'listening')
     const { port } = occupant.address() as { port: number }
     const plugin = await scene.sandbox.serveLocal({ health: { address: `127.0.0.1:${port}` } })
-    expect(await isHealthy()).toBe(true)
+    expect(await scene.isHealthy()).toBe(true)
     const line = plugin.log().find(({ level }) => level === 'error')
     expect(line?.['reason']).toContain('health.address')
     expect(line?.['reason']).toContain(String(port))

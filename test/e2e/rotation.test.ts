@@ -51,25 +51,22 @@ describe('a new first key in the key file', () => {
   test('under load: no Encrypt is refused, and none disagrees with the Status around it', async () => {
     await scene.sandbox.serveLocal({ health: quickProbe })
     const client = scene.connect()
-    const seen: string[] = []
+    const seen = [(await client.v2Status()).keyId]
     const sealed: { ciphertext: Buffer; keyId: string; plaintext: Buffer }[] = []
-    let rotations = 0
-    while (rotations < 5 || seen.length < 50) {
-      const before = (await client.v2Status()).keyId
-      const plaintext = randomBytes(32)
-      const [answer] = await Promise.all([client.v2Encrypt(plaintext), client.v2Encrypt(randomBytes(32))])
-      const after = (await client.v2Status()).keyId
-      expect([before, after]).toContain(answer.keyId)
-      sealed.push({ ...answer, plaintext })
-      if (seen.at(-1) !== after) seen.push(after)
-      else if (rotations < 5) {
-        rotate(scene.sandbox.keyFile)
-        rotations += 1
-        seen.push(await newKeyId(client, after))
-      } else break
+    for (let rotation = 0; rotation < 5; rotation += 1) {
+      rotate(scene.sandbox.keyFile)
+      let after: string
+      do {
+        const before = (await client.v2Status()).keyId
+        const plaintext = randomBytes(32)
+        const answer = await client.v2Encrypt(plaintext)
+        after = (await client.v2Status()).keyId
+        expect([before, after]).toContain(answer.keyId)
+        sealed.push({ ...answer, plaintext })
+      } while (after === seen.at(-1))
+      seen.push(after)
     }
     expect(new Set(seen).size).toBe(seen.length)
-    expect(seen).toHaveLength(6)
     for (const { plaintext, ...request } of sealed) expect(await client.v2Decrypt(request)).toEqual(plaintext)
   })
 

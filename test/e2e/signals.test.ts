@@ -21,17 +21,6 @@ async function pendingCall(): Promise<RawCall> {
   return call
 }
 
-async function isServed(): Promise<boolean> {
-  return (
-    (
-      await scene
-        .connect(1000)
-        .v2Status()
-        .catch(() => undefined)
-    )?.healthz === 'ok'
-  )
-}
-
 describe('a stop', () => {
   test.each(['SIGTERM', 'SIGINT'] as const)('by %s is exit 0, and nothing is left', async (signal) => {
     const plugin = await scene.sandbox.serveLocal()
@@ -85,7 +74,7 @@ describe('a signal that asks for nothing', () => {
   test.each(['SIGHUP', 'SIGUSR1', 'SIGPIPE'] as const)('%s does not end the plugin', async (signal) => {
     const plugin = await scene.sandbox.serveLocal()
     for (let time = 0; time < 3; time += 1) plugin.signal(signal)
-    expect(await isServed()).toBe(true)
+    expect(await scene.isHealthy()).toBe(true)
     expect(plugin.isRunning).toBe(true)
   })
 
@@ -93,7 +82,7 @@ describe('a signal that asks for nothing', () => {
     const plugin = await scene.sandbox.serveLocal()
     plugin.signal('SIGUSR1')
     await plugin.says('SIGUSR1 changes nothing')
-    expect(await isServed()).toBe(true)
+    expect(await scene.isHealthy()).toBe(true)
     expect(plugin.stderr()).not.toContain('Debugger')
     expect(listeningTcpSockets(plugin)).toEqual([])
   })
@@ -114,7 +103,7 @@ describe('a reader of the output', () => {
     plugin.child.stderr!.destroy()
     plugin.child.stdout!.destroy()
     await makeNoise()
-    expect(await isServed()).toBe(true)
+    expect(await scene.isHealthy()).toBe(true)
     expect(await plugin.stop()).toEqual(STOPPED)
   })
 
@@ -122,7 +111,7 @@ describe('a reader of the output', () => {
     const plugin = await scene.sandbox.serveLocal()
     plugin.child.stderr!.pause()
     await makeNoise()
-    expect(await isServed()).toBe(true)
+    expect(await scene.isHealthy()).toBe(true)
     plugin.signal('SIGTERM')
     await until(() => !plugin.isRunning)
     expect(plugin.child.exitCode).toBe(0)
@@ -131,7 +120,7 @@ describe('a reader of the output', () => {
   test('that was never there is not missed', async () => {
     await scene.sandbox.makeKeyFile()
     const plugin = scene.sandbox.begin(scene.sandbox.localConfig(), { shellPrefix: 'exec 0<&- 1>&- 2>&- ;' })
-    await until(isServed)
+    await until(async () => scene.isHealthy())
     expect(await plugin.stop()).toEqual(STOPPED)
   })
 })

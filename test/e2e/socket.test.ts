@@ -35,17 +35,6 @@ async function refusedStart(changes: Settings): Promise<{ code: number | null; l
   return { code, line: lines.filter((text) => text !== '' && !text.startsWith('{')).join('\n') }
 }
 
-async function isServed(): Promise<boolean> {
-  return (
-    (
-      await scene
-        .connect(1000)
-        .v2Status()
-        .catch(() => undefined)
-    )?.healthz === 'ok'
-  )
-}
-
 /** The socket of a process that is gone. */
 async function makeDeadSocket(path: string): Promise<void> {
   const server = createServer().listen(`${path}.bound`)
@@ -71,7 +60,7 @@ describe('a published socket', () => {
     expect(lstatSync(scene.sandbox.socket).gid).toBe(gid)
     expect(modeOf(scene.sandbox.path('run'))).toBe('750')
     expect(lstatSync(scene.sandbox.path('run')).gid).toBe(gid)
-    expect(await isServed()).toBe(true)
+    expect(await scene.isHealthy()).toBe(true)
   })
 
   test('is gone after a stop, with its lock', async () => {
@@ -88,7 +77,7 @@ describe('what a dead process left', () => {
     expect(isSocket(scene.sandbox.socket)).toBe(true)
     expect(existsSync(lockOf(scene.sandbox.socket))).toBe(true)
     await scene.sandbox.serveLocal()
-    expect(await isServed()).toBe(true)
+    expect(await scene.isHealthy()).toBe(true)
   })
 
   test.each([
@@ -104,7 +93,7 @@ describe('what a dead process left', () => {
     writeFileSync(lockOf(scene.sandbox.socket), content())
     await makeDeadSocket(scene.sandbox.socket)
     await scene.sandbox.serveLocal()
-    expect(await isServed()).toBe(true)
+    expect(await scene.isHealthy()).toBe(true)
   })
 })
 
@@ -117,7 +106,7 @@ describe('a second plugin on the same path', () => {
     expect(line).toContain(scene.sandbox.socket)
     expect(line).toContain(`pid ${first.pid}`)
     expect(lstatSync(scene.sandbox.socket).ino).toBe(inode)
-    expect(await isServed()).toBe(true)
+    expect(await scene.isHealthy()).toBe(true)
     expect(await first.stop()).toEqual({ code: 0, signal: null })
   })
 
@@ -144,7 +133,7 @@ describe('a second plugin on the same path', () => {
     await second.says('primary key proved')
     // The same connection, as kube-apiserver has it: it redials.
     expect((await client.v2Decrypt(sealed)).toString()).toBe('before')
-    expect(await isServed()).toBe(true)
+    expect(await scene.isHealthy()).toBe(true)
   })
 
   test('takes over at once even while the first still has a call to finish', async () => {
@@ -156,10 +145,10 @@ describe('a second plugin on the same path', () => {
     first.signal('SIGTERM')
     await second.says('primary key proved')
     expect(first.isRunning).toBe(true)
-    expect(await isServed()).toBe(true)
+    expect(await scene.isHealthy()).toBe(true)
     hanging.stream.close()
     expect((await first.exited).code).toBe(0)
-    expect(await isServed()).toBe(true)
+    expect(await scene.isHealthy()).toBe(true)
   })
 
   test('that is asked to stop while it waits goes at once, with 0, and touches nothing', async () => {
@@ -167,7 +156,7 @@ describe('a second plugin on the same path', () => {
     const second = scene.sandbox.begin(scene.sandbox.localConfig({ server: { drainTimeout: '60s' } }))
     await second.says('waiting for another plugin to leave the socket')
     expect(await second.stop()).toEqual({ code: 0, signal: null })
-    expect(await isServed()).toBe(true)
+    expect(await scene.isHealthy()).toBe(true)
     expect(first.isRunning).toBe(true)
   })
 })
@@ -187,7 +176,7 @@ describe('of several that start at the same moment', () => {
     expect(codes).toEqual([UNAVAILABLE, UNAVAILABLE, UNAVAILABLE])
     const [winner] = starters.filter(({ isRunning }) => isRunning)
     await winner!.says('primary key proved')
-    expect(await isServed()).toBe(true)
+    expect(await scene.isHealthy()).toBe(true)
   })
 })
 

@@ -34,7 +34,9 @@ export class HsmSandbox extends Sandbox {
 
   /** Runs a command with the config of {@link hsmConfig} to its end. */
   async onToken(command: string, ...words: string[]) {
-    return this.run([command, '--config', this.writeConfig(this.hsmConfig()), ...words], { env: this.hsm.env })
+    return this.run([command, '--config', this.writeConfig(this.hsmConfig()), ...words], {
+      env: this.hsm.env,
+    })
   }
 
   async serveHsm(changes?: Settings, options: StartOptions = {}): Promise<Process> {

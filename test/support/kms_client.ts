@@ -134,6 +134,18 @@ export class KmsClient {
   }
 }
 
+/** Whether a new connection is answered with a healthy Status soon. */
+export async function isHealthy(socket: string): Promise<boolean> {
+  const client = new KmsClient(socket, 1000)
+  try {
+    return (await client.v2Status()).healthz === 'ok'
+  } catch {
+    return false
+  } finally {
+    client.close()
+  }
+}
+
 /** The gRPC status of a call that must fail, as `CODE: text`; a call that succeeds is an error here. */
 export async function refusal(call: Promise<unknown>): Promise<string> {
   let answer: unknown

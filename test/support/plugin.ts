@@ -36,8 +36,6 @@ export interface StartOptions {
   readonly stdio?: StdioOptions
   /** Shell words before `node`, such as `ulimit -n 64 &&`. */
   readonly shellPrefix?: string
-  /** More arguments for Node.js itself. */
-  readonly nodeArguments?: readonly string[]
 }
 
 /** One process of the built program. */
@@ -161,7 +159,7 @@ export class Sandbox {
   }
 
   start(words: readonly string[], options: StartOptions = {}): Process {
-    const node = [process.execPath, ...(options.nodeArguments ?? []), program, ...words]
+    const node = [process.execPath, program, ...words]
     const command =
       options.shellPrefix === undefined
         ? node

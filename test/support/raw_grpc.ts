@@ -76,11 +76,6 @@ export class RawClient {
     return call.ending
   }
 
-  /** Settles when the connection is gone. */
-  async closed(): Promise<void> {
-    if (!this.session.closed) await once(this.session, 'close')
-  }
-
   close(): void {
     this.session.destroy()
   }

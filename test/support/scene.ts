@@ -1,6 +1,6 @@
 /** Where does an end-to-end test play: a sandbox and its clients, per test or per group of tests, tidied up even on failure. */
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
-import { KmsClient } from './kms_client.js'
+import { isHealthy, KmsClient } from './kms_client.js'
 import { Sandbox, type Process, type Settings, type StartOptions } from './plugin.js'
 import { RawClient } from './raw_grpc.js'
 
@@ -26,6 +26,11 @@ export class Scene {
   /** A client as kube-apiserver has one. */
   connect(timeoutMs?: number, socket = this.sandbox.socket): KmsClient {
     return this.#kept(new KmsClient(socket, timeoutMs))
+  }
+
+  /** Whether a new connection is answered with a healthy Status soon. */
+  async isHealthy(): Promise<boolean> {
+    return isHealthy(this.sandbox.socket)
   }
 
   /** A client that kube-apiserver would never be. */

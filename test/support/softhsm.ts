@@ -37,10 +37,14 @@ export function onSoftHsm(name: string): string {
 export type TokenStep =
   | { readonly do: 'login' | 'setPin'; readonly pin?: string }
   | { readonly do: 'destroy' | 'makeRsa'; readonly label: string }
+  | { readonly do: 'relabel'; readonly label: string; readonly to: string }
   | ({ readonly do: 'makeAes'; readonly label: string; readonly bytes?: number } & AesFlags)
 
 export interface AesFlags {
   readonly emptyId?: boolean
+  /** CKA_ID in hexadecimal; random without it. */
+  readonly id?: string
+  readonly modifiable?: boolean
   readonly sensitive?: boolean
   readonly extractable?: boolean
   readonly encrypt?: boolean

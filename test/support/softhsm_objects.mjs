@@ -17,6 +17,8 @@ const slot = lib.C_GetSlotList(true).find((each) => lib.C_GetTokenInfo(each).lab
 const session = lib.C_OpenSession(slot, p.CKF_SERIAL_SESSION | p.CKF_RW_SESSION)
 const { flags } = lib.C_GetTokenInfo(slot)
 
+const idOf = ({ id }) => (id === undefined ? randomBytes(16) : Buffer.from(id, 'hex'))
+
 for (const step of steps) {
   if (step.do === 'login') {
     try {
@@ -26,6 +28,12 @@ for (const step of steps) {
     }
   }
   if (step.do === 'setPin') lib.C_SetPIN(session, pin, step.pin)
+  if (step.do === 'relabel') {
+    lib.C_FindObjectsInit(session, [{ type: p.CKA_LABEL, value: step.label }])
+    const [object] = lib.C_FindObjects(session, 1)
+    lib.C_FindObjectsFinal(session)
+    lib.C_SetAttributeValue(session, object, [{ type: p.CKA_LABEL, value: step.to }])
+  }
   if (step.do === 'destroy') {
     lib.C_FindObjectsInit(session, [{ type: p.CKA_LABEL, value: step.label }])
     const found = lib.C_FindObjects(session, 10)
@@ -38,9 +46,10 @@ for (const step of steps) {
       { type: p.CKA_KEY_TYPE, value: p.CKK_AES },
       { type: p.CKA_VALUE_LEN, value: step.bytes ?? 32 },
       { type: p.CKA_LABEL, value: step.label },
-      { type: p.CKA_ID, value: step.emptyId === true ? Buffer.alloc(0) : randomBytes(16) },
+      { type: p.CKA_ID, value: step.emptyId === true ? Buffer.alloc(0) : idOf(step) },
       { type: p.CKA_TOKEN, value: true },
       { type: p.CKA_PRIVATE, value: true },
+      { type: p.CKA_MODIFIABLE, value: step.modifiable ?? false },
       { type: p.CKA_SENSITIVE, value: step.sensitive ?? true },
       { type: p.CKA_EXTRACTABLE, value: step.extractable ?? false },
       { type: p.CKA_ENCRYPT, value: step.encrypt ?? true },

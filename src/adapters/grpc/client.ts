@@ -1,5 +1,6 @@
 /** A running plugin as kube-apiserver sees it: for `kmsplugin status`. */
 import { Client, credentials, type ServiceError } from '@grpc/grpc-js'
+import { resolve as absolute } from 'node:path'
 import { KmsError } from '../../ports/errors.js'
 import type { KmsClient, RemoteStatus } from '../../ports/operations.js'
 import { loadKmsV2, type V2StatusResponse } from './protocol.js'
@@ -10,7 +11,7 @@ const TIMEOUT_MS = 3000
 export function createKmsClient(socket: string): KmsClient {
   const method = loadKmsV2()['Status']
   // grpc-js takes the path of the socket for the authority, which node:http2 refuses.
-  const client = new Client(`unix://${socket}`, credentials.createInsecure(), {
+  const client = new Client(`unix://${absolute(socket)}`, credentials.createInsecure(), {
     'grpc.default_authority': 'localhost',
   })
   return {

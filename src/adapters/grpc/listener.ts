@@ -10,6 +10,11 @@ export interface ConnectionLimits {
 export interface Listener {
   /** The server that listens once its owner has bound it. */
   readonly server: Server
+  /**
+   * Accepts nothing more and drops those that have not spoken. Resolves when the last connection is gone; who
+   * speaks on them ends them. Safe to call twice.
+   */
+  close(): Promise<void>
   /** Destroys every connection. */
   destroyAll(): void
 }
@@ -24,6 +29,8 @@ export function createListener(
   onFailure: (code: string) => void,
 ): Listener {
   const open = new Set<Socket>()
+  const silent = new Set<Socket>()
+  let closed: Promise<void> | undefined
   const server = createServer((socket) => {
     // Without a listener a reset connection would end the process.
     socket.on('error', () => socket.destroy())
@@ -32,13 +39,16 @@ export function createListener(
       return
     }
     open.add(socket)
+    silent.add(socket)
     const silence = setTimeout(() => socket.destroy(), limits.firstByteTimeoutMs)
     socket.once('close', () => {
       clearTimeout(silence)
+      silent.delete(socket)
       open.delete(socket)
     })
     socket.once('data', (bytes: Buffer) => {
       clearTimeout(silence)
+      silent.delete(socket)
       socket.pause()
       socket.unshift(bytes)
       accept(socket)
@@ -50,6 +60,11 @@ export function createListener(
   )
   return {
     server,
+    close: async () => {
+      closed ??= new Promise((resolve) => server.close(() => resolve()))
+      for (const socket of silent) socket.destroy()
+      return closed
+    },
     destroyAll: () => {
       for (const socket of open) socket.destroy()
     },

@@ -23,7 +23,7 @@ beforeEach(() => {
 afterEach(async () => {
   for (const client of clients.splice(0)) client.destroy()
   listener.destroyAll()
-  listener.server.close()
+  await listener.close()
   rmSync(folder, { recursive: true })
 })
 
@@ -123,6 +123,20 @@ describe('the listener', () => {
     listener.server.emit('error', error)
     expect(failures).toEqual(['EMFILE'])
     expect(await echo(await dial(), 'a')).toBe('a')
+  })
+
+  test('that is closed drops the silent at once, and waits for those that have spoken', async () => {
+    await listen({})
+    const [silent, talker] = [await dial(), await dial()]
+    expect(await echo(talker, 'a')).toBe('a')
+    let isClosed = false
+    const all = listener.close().then(() => (isClosed = true))
+    await closed(silent)
+    expect(await echo(talker, 'b')).toBe('b')
+    expect(isClosed).toBe(false)
+    talker.destroy()
+    await all
+    await listener.close()
   })
 
   test('ends every connection when it is told to, silent or not', async () => {

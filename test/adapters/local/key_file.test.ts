@@ -122,7 +122,7 @@ describe('a key file is refused', () => {
 describe('a key file that was read', () => {
   test('shows no key, however it is printed', async () => {
     const set = await readKeyFile(path)
-    const [{ key }] = readKeys(path).keys as [{ key: string }]
+    const { key } = readKeys(path).keys[0]!
     const shown = inspect(set, { depth: 9, showHidden: true }) + JSON.stringify(set)
     expect(shown).not.toContain(key)
     expect(shown).not.toContain(Buffer.from(key, 'base64').toString('hex'))
