@@ -6,11 +6,11 @@ import { softHsmMissing } from '../../support/softhsm.js'
 const all = Array.from({ length: 0x400 }, (_, rv) => rv).filter(isKnownCkr)
 
 describe('the table of PKCS#11 return values', () => {
-  test('an unknown value says that the backend cannot serve, and shows its number', () => {
+  test('an unknown value says that only a new process may serve, and shows its number', () => {
     expect(ckrRow(0x80001234)).toEqual({
       name: 'CKR_0x80001234',
       code: 'ERR_BACKEND_UNAVAILABLE',
-      recovery: 'none',
+      recovery: 'replace',
     })
   })
 

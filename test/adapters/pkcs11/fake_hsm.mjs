@@ -1,7 +1,8 @@
 /** Stands in for the HSM process and misbehaves as its `keyLabel` says. */
 import { Buffer } from 'node:buffer'
-import { closeSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, writeFileSync, writeSync } from 'node:fs'
 import { Socket } from 'node:net'
+import { join } from 'node:path'
 import process from 'node:process'
 import { setInterval, setTimeout } from 'node:timers'
 import { Channel } from '../../../dist/adapters/backends/pkcs11/channel.js'
@@ -30,6 +31,11 @@ function receive(message) {
       })
     }
     if (behaviour === 'is never ready') return
+    if (behaviour === 'is ready once') {
+      const mark = join(message.target.tokenLabel, 'was-ready')
+      if (existsSync(mark)) return
+      writeFileSync(mark, '')
+    }
     if (behaviour === 'talks') process.stdout.write(`short\n${'x'.repeat(5000)}\nend\n`)
     return channel.send({ type: 'askLogin' })
   }

@@ -39,6 +39,7 @@ function start(behaviour: string, callTimeoutMs = 10_000): void {
     entry: new URL('./fake_hsm.mjs', import.meta.url),
     env: {},
     callTimeoutMs,
+    oneShot: false,
     clock,
     logger: log,
     onRestart: () => (restarts += 1),
@@ -130,6 +131,41 @@ describe('the plugin in front of an HSM process', () => {
     vi.useRealTimers()
     expect(await call).toBe('ERR_BACKEND_UNAVAILABLE')
     await until(async () => isGone(pid()))
+  })
+
+  test('once one was ready, the next one is killed sooner', async () => {
+    start('is ready once')
+    await host.call(identify, soon())
+    process.kill(pid(), 'SIGKILL')
+    await until(() => log.texts('warn').includes('HSM process ended'))
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const call = outcomeOf(host.call(identify, soon(60_000)))
+    while (restarts === 0) await new Promise((resolve) => setImmediate(resolve))
+    await vi.advanceTimersByTimeAsync(9_000)
+    vi.useRealTimers()
+    expect(await call).toBe('ERR_BACKEND_UNAVAILABLE')
+  })
+
+  test('what keeps ending for one reason is told once; a call that works makes it news again', async () => {
+    start('cannot serve')
+    for (let i = 0; i < 60 && restarts < 3; i++) {
+      await outcomeOf(host.call(identify, soon()))
+      await clock.sleep(50)
+    }
+    expect(restarts).toBeGreaterThanOrEqual(3)
+    const told = (level: 'info' | 'warn' | 'debug', text: string) =>
+      log.texts(level).filter((each) => each === text).length
+    expect(told('warn', 'HSM process ended')).toBe(1)
+    expect(told('info', 'HSM process started')).toBe(2)
+    expect(told('debug', 'HSM process ended')).toBeGreaterThanOrEqual(2)
+    await host.close()
+    start('answers')
+    for (let i = 1; i <= 3; i++) {
+      await host.call(identify, soon())
+      process.kill(pid(), 'SIGKILL')
+      await until(() => told('warn', 'HSM process ended') === i)
+      expect(told('info', 'HSM process started')).toBe(i)
+    }
   })
 
   test('no more calls are under way than the process takes at once', async () => {

@@ -23,7 +23,15 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the KEK and what leads 
       { do: 'makeAes', label: 'no encrypt', encrypt: false },
       { do: 'makeAes', label: 'no decrypt', decrypt: false },
       { do: 'makeAes', label: 'no id', emptyId: true },
-      { do: 'makeAes', label: 'loose', sensitive: false, extractable: true, wrap: true, unwrap: true },
+      {
+        do: 'makeAes',
+        label: 'loose',
+        sensitive: false,
+        extractable: true,
+        wrap: true,
+        unwrap: true,
+        modifiable: true,
+      },
       { do: 'makeRsa', label: 'rsa' },
     )
   })
@@ -67,7 +75,7 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the KEK and what leads 
       ['aes-128', 'CKA_VALUE_LEN 16'],
       ['no encrypt', 'CKA_ENCRYPT'],
       ['no decrypt', 'CKA_DECRYPT'],
-      ['no id', 'CKA_ID'],
+      ['no id', 'before its first use'],
       ['rsa', 'CKA_CLASS'],
     ]
     for (const [keyLabel, named] of cases) {
@@ -148,8 +156,8 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the KEK and what leads 
   test('check warns of each attribute that weakens a KEK that works', async () => {
     const findings = await check({ keyLabel: 'loose' })
     const warned = findings.filter(({ level }) => level === 'warning').map(({ text }) => text)
-    expect(warned).toHaveLength(4)
-    for (const name of ['CKA_SENSITIVE', 'CKA_EXTRACTABLE', 'CKA_WRAP', 'CKA_UNWRAP']) {
+    expect(warned).toHaveLength(5)
+    for (const name of ['CKA_SENSITIVE', 'CKA_EXTRACTABLE', 'CKA_WRAP', 'CKA_UNWRAP', 'CKA_MODIFIABLE']) {
       expect(warned.some((text) => text.includes(name))).toBe(true)
     }
   })
@@ -165,12 +173,13 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the KEK and what leads 
     ])
   })
 
-  test('keygen makes a key that check has nothing to say about, and never a second one', async () => {
+  test('keygen makes a key that check has nothing to say about, that nobody edits, and never a second one', async () => {
     const settings = settingsOf(hsm, { keyLabel: 'made' })
     const { deps } = openOn(hsm)
     const line = await backend.keygen!(settings, deps)
     expect(line).toMatch(/CKA_ID [0-9a-f]{32} and key id pkcs11:[a-z2-7]{26}\.[a-z2-7]{26}$/)
     expect((await check({ keyLabel: 'made' })).every(({ level }) => level === 'ok')).toBe(true)
+    expect(() => hsm.change({ do: 'relabel', label: 'made', to: 'other' })).toThrow()
     expect(await outcomeOf(backend.keygen!(settings, deps))).toBe('ERR_CONFIG_INVALID')
     const taken = settingsOf(hsm, { keyLabel: 'rsa' })
     expect(await outcomeOf(backend.keygen!(taken, deps))).toBe('ERR_CONFIG_INVALID')

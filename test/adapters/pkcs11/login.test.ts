@@ -8,7 +8,7 @@ import { loginMemoryOf } from '../../../src/adapters/backends/pkcs11/login_memor
 import { pinFileIdentity } from '../../../src/adapters/backends/pkcs11/pin_file.js'
 import { outcomeOf } from '../../doubles/outcome.js'
 import { makeSoftHsm, onSoftHsm, softHsmMissing, type SoftHsm } from '../../support/softhsm.js'
-import { openOn, soon, type Opened } from './opened.js'
+import { backend, openOn, settingsOf, soon, type Opened } from './opened.js'
 
 const WRONG = '99999999'
 
@@ -19,7 +19,7 @@ test('nobody logs in to a token that is locked or that the next wrong PIN would 
     const tried = (): never => {
       throw new Error('it tried')
     }
-    const grant = { refused: [], cautious: false }
+    const grant = { refused: [], cautious: false, oneShot: false }
     const verdict = login(token as unknown as Token, Buffer.alloc(8), Buffer.alloc(16), grant, tried)
     expect(verdict.type).toBe('notTried')
   }
@@ -99,6 +99,7 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the login to a token'),
     expect(message).toContain(hsm.tokenLabel)
     expect(message).toContain(hsm.pinFile)
     expect(message).toContain('not tried again')
+    expect(message).toContain('restart the plugin')
     expect(message + JSON.stringify(one.log.lines)).not.toContain(WRONG)
   })
 
@@ -113,6 +114,29 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the login to a token'),
     const two = open()
     expect(await ask(two)).toBe('ERR_LOGIN_REFUSED')
     expect(two.logins()).toBe(0)
+  })
+
+  test('a command leaves the tries to the plugin: none while the token counts a failed login, and no PIN is blamed', async () => {
+    const one = await setUp('24681357')
+    pinCountLow()
+    const errors = async () =>
+      (await backend.check(settingsOf(hsm), one.deps)).filter(({ level }) => level === 'error')
+    for (let i = 0; i < 2; i++) {
+      const [error, ...more] = await errors()
+      expect(error?.subject).toBe('keys.hsm.pin')
+      expect(error?.text).toContain('failed recently')
+      expect(more).toEqual([])
+    }
+    expect(await outcomeOf(backend.keygen!(settingsOf(hsm, { keyLabel: 'new' }), one.deps))).toBe(
+      'ERR_LOGIN_REFUSED',
+    )
+    // The wrapper that a command opens for its round trip is as careful.
+    expect(await ask(one)).toBe('ERR_LOGIN_REFUSED')
+    expect(one.logins()).toBe(0)
+    hsm.change({ do: 'login' })
+    expect(await errors()).toEqual([])
+    expect(one.logins()).toBe(1)
+    expect(await ask(open())).toBe('OK')
   })
 
   test('a PIN file with no newline, one, or that of Windows is the same PIN', async () => {

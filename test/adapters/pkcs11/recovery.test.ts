@@ -1,6 +1,6 @@
 /** What happens when the HSM process or what stands behind it goes away, and that it comes back. */
 import { spawn } from 'node:child_process'
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile, rename, utimes, writeFile } from 'node:fs/promises'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -24,7 +24,7 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the HSM process'), () =
 
   beforeEach(async () => {
     hsm = await makeSoftHsm()
-    hsm.change({ do: 'makeAes', label: 'kek' })
+    hsm.change({ do: 'makeAes', label: 'kek', modifiable: true })
     opened = openOn(hsm)
   })
 
@@ -132,6 +132,76 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the HSM process'), () =
     expect(await outcomeOf(wrapper.unwrap(old, soon()))).toBe('ERR_KEY_NOT_FOUND')
   })
 
+  test('a key id that no key on the token has stays unopened when the label leads nowhere', async () => {
+    const old = await opened.wrapper.wrap(dek, soon())
+    await opened.wrapper.close()
+    hsm.change({ do: 'destroy', label: 'kek' }, { do: 'makeAes', label: 'other', emptyId: true })
+    for (const keys of ['none but one without CKA_ID', 'another']) {
+      opened = openOn(hsm)
+      expect(await outcomeOf(opened.wrapper.unwrap(old, soon())), keys).toBe('ERR_KEY_NOT_FOUND')
+      expect(opened.wrapper.recognizes(old.keyId)).toBe('unknown')
+      await opened.wrapper.close()
+      hsm.change({ do: 'makeAes', label: 'another' })
+    }
+  })
+
+  test('a second key with its label, or another label, stops sealing and not opening, before and after a restart', async () => {
+    const wrapped = await opened.wrapper.wrap(dek, soon())
+    const cases = [
+      ['ERR_KEY_UNUSABLE', { do: 'makeAes', label: 'kek' }],
+      ['ERR_KEY_NOT_FOUND', { do: 'destroy', label: 'kek' }],
+    ] as const
+    hsm.change({ do: 'relabel', label: 'kek', to: 'moved' })
+    for (const [code, step] of cases) {
+      if (code === 'ERR_KEY_UNUSABLE') hsm.change(step, step)
+      else hsm.change(step)
+      for (const when of ['before', 'after']) {
+        const { wrapper } = opened
+        const open = async () => Buffer.from(await wrapper.unwrap(wrapped, soon())).equals(dek)
+        expect(await open(), `${code} ${when}`).toBe(true)
+        expect(await outcomeOf(wrapper.wrap(dek, soon()))).toBe(code)
+        expect(await open()).toBe(true)
+        expect(wrapper.recognizes(wrapped.keyId)).toBe('yes')
+        await wrapper.close()
+        opened = openOn(hsm)
+      }
+    }
+  })
+
+  test('of several keys with one CKA_ID the one with the right check value opens', async () => {
+    const id = '0123456789abcdef0123456789abcdef'
+    const twin = { do: 'makeAes', label: 'twin', id } as const
+    hsm.change({ ...twin, bytes: 16 }, { do: 'makeAes', label: 'mine', id }, twin, {
+      ...twin,
+      encrypt: false,
+    })
+    await opened.wrapper.close()
+    opened = openOn(hsm, { keyLabel: 'mine' })
+    const wrapped = await opened.wrapper.wrap(dek, soon())
+    expect(Buffer.from(await opened.wrapper.unwrap(wrapped, soon())).equals(dek)).toBe(true)
+    await opened.wrapper.close()
+    opened = openOn(hsm, { keyLabel: 'twin' })
+    expect(Buffer.from(await opened.wrapper.unwrap(wrapped, soon())).equals(dek)).toBe(true)
+  })
+
+  test('a wrapper that opens for another one does not forget its own KEK', async () => {
+    hsm.change({ do: 'makeAes', label: 'kek-2' })
+    const own = await opened.wrapper.wrap(dek, soon())
+    await opened.wrapper.close()
+    const two = openOn(hsm, { keyLabel: 'kek-2' })
+    const foreign = await two.wrapper.wrap(dek, soon())
+    await two.wrapper.close()
+    hsm.change({ do: 'relabel', label: 'kek', to: 'moved' })
+    opened = openOn(hsm)
+    const { wrapper } = opened
+    expect(await outcomeOf(wrapper.unwrap(foreign, soon()))).toBe('OK')
+    expect(wrapper.recognizes(own.keyId)).toBe('unknown')
+    expect(await outcomeOf(wrapper.unwrap(own, soon()))).toBe('OK')
+    hsm.change({ do: 'relabel', label: 'moved', to: 'kek' })
+    expect(await wrapper.currentKeyId(soon())).toBe(own.keyId)
+    expect(await outcomeOf(wrapper.unwrap(own, soon()))).toBe('OK')
+  })
+
   /**
    * A plugin of a few lines, which is killed as soon as its log says `mark`.
    *
@@ -204,6 +274,21 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the HSM process'), () =
         expect([opened.starts(), opened.logins()]).toEqual([2, 3])
       })
 
+      test('a PIN that is locked, expired or not set is not held against the PIN: a touched file is tried again', async () => {
+        for (const rv of ['0xa3', '0xa4', '0x102']) {
+          await opened.wrapper.close()
+          faulty.break('C_Login', rv)
+          opened = openOn(hsm, { module: faulty.path })
+          for (let i = 0; i < 3; i++) expect(await unwrap(), rv).toBe('ERR_LOGIN_REFUSED')
+          expect([opened.starts(), opened.logins()]).toEqual([1, 1])
+          faulty.heal('C_Login')
+          expect(await unwrap(), rv).toBe('ERR_LOGIN_REFUSED')
+          await utimes(hsm.pinFile, new Date(), new Date())
+          expect(await unwrap(), rv).toBe('OK')
+          expect([opened.starts(), opened.logins()]).toEqual([2, 2])
+        }
+      })
+
       test('all sessions closed under it: it opens new ones and logs in again, and no call fails', async () => {
         faulty.break('C_FindObjectsInit', 'closeall')
         expect(await works()).toBe(true)
@@ -212,10 +297,14 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the HSM process'), () =
         expect(opened.starts()).toBe(1)
       })
 
-      test('an answer that may mean bad data or a bad device is told as such, and the process stays', async () => {
-        for (const rv of ['0x5', '0x6', '0x80000001']) {
+      test('altered bytes are told from a bad device by a round trip under the KEK, and the process stays', async () => {
+        const bytes = Buffer.from(wrapped.bytes)
+        bytes.writeUInt8(bytes.readUInt8(30) ^ 1, 30)
+        const altered = async () => outcomeOf(opened.wrapper.unwrap({ ...wrapped, bytes }, soon()))
+        expect(await altered()).toBe('ERR_DECRYPTION_FAILED')
+        for (const rv of ['0x5!', '0x6!', '0x20!', '0x21!', '0x80000001!']) {
           faulty.break('C_Decrypt', rv)
-          expect(await unwrap()).toBe('ERR_UNWRAP_AMBIGUOUS')
+          expect(await altered(), rv).toBe('ERR_DECRYPTION_FAILED')
         }
         for (const rv of ['0x40', '0x41', '0x42']) {
           faulty.break('C_Decrypt', rv)
@@ -226,8 +315,53 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the HSM process'), () =
         expect(opened.starts()).toBe(1)
       })
 
+      test('a device that fails once does not make good bytes bad', async () => {
+        for (const rv of ['0x5!', '0x6!', '0x80000001!']) {
+          faulty.break('C_Decrypt', rv)
+          expect(await unwrap(), rv).toBe('OK')
+        }
+        expect(opened.starts()).toBe(1)
+      })
+
+      test('a device that decrypts nothing at all is unavailable, and the next call has a new process', async () => {
+        for (const rv of ['0x5', '0x6', '0x20', '0x80000001']) {
+          const starts = opened.starts()
+          faulty.break('C_Decrypt', rv)
+          expect(await unwrap(), rv).toBe('ERR_BACKEND_UNAVAILABLE')
+          faulty.heal('C_Decrypt')
+          await until(async () => (await unwrap()) === 'OK')
+          expect(opened.starts()).toBeGreaterThan(starts)
+        }
+      })
+
+      test('logged out between a doubtful answer and its proof: it logs in again, and the call does not fail', async () => {
+        faulty.break('C_Decrypt', '0x5!')
+        faulty.break('C_FindObjectsInit', 'logout')
+        expect(await unwrap()).toBe('OK')
+        expect([opened.starts(), opened.logins()]).toEqual([1, 2])
+      })
+
+      test('a process that answers nothing but faults is replaced after the fifth, whatever they are', async () => {
+        for (const rv of ['0x2', '0x31', '0xb1']) {
+          const starts = opened.starts()
+          faulty.break('C_EncryptInit', rv)
+          for (let i = 0; i < 4; i++) {
+            expect(await outcomeOf(opened.wrapper.wrap(dek, soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
+          }
+          // A success in between starts the count anew.
+          expect(await unwrap()).toBe('OK')
+          for (let i = 0; i < 5; i++) {
+            expect(opened.starts()).toBe(starts)
+            expect(await outcomeOf(opened.wrapper.wrap(dek, soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
+          }
+          faulty.heal('C_EncryptInit')
+          await until(works)
+          expect(opened.starts()).toBe(starts + 1)
+        }
+      })
+
       test('device gone: ERR_BACKEND_UNAVAILABLE, and the next call has a new process', async () => {
-        for (const rv of ['0x5', '0x6', '0x30', '0x32', '0xe0', '0x190']) {
+        for (const rv of ['0x5', '0x6', '0x30', '0x32', '0xe0', '0x190', '0x3ff', '0x80000001']) {
           const starts = opened.starts()
           faulty.break('C_EncryptInit', rv)
           expect(await outcomeOf(opened.wrapper.wrap(dek, soon()))).toBe('ERR_BACKEND_UNAVAILABLE')

@@ -11,9 +11,11 @@ const wellFormed: readonly Record<string, unknown>[] = [
   { type: 'loggedIn' },
   { type: 'pinRefused', fingerprint: 'ab', text: 'no' },
   { type: 'notTried', text: 'no' },
+  { type: 'barred', text: 'no' },
   { type: 'capacity', calls: 4 },
   { type: 'failed', failure },
   { type: 'done', id: 1, result },
+  { type: 'done', id: 1, result: { ...result, others: [identity, identity] } },
   { type: 'error', id: 1, failure },
 ]
 
@@ -46,6 +48,8 @@ test('wrong types, unknown codes, ids that are none and identities without bytes
     { type: 'error', id: 1, failure: { ...failure, code: 'toString' } },
     { type: 'error', id: 1, failure: { ...failure, text: 'x'.repeat(5000) } },
     { type: 'done', id: 1, result: { ...result, bytes: 'secret' } },
+    { type: 'done', id: 1, result: { ...result, others: identity } },
+    { type: 'done', id: 1, result: { ...result, others: [identity, {}] } },
     { type: 'done', id: 1, result: { ...result, facts: { token: {} } } },
     { type: 'done', id: 1, result: { ...result, identity: { ...identity, ckaId: Buffer.alloc(0) } } },
     { type: 'done', id: 1, result: { ...result, identity: { ...identity, checkValue: Buffer.alloc(2) } } },

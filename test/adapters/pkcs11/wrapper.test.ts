@@ -38,9 +38,8 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('a KEK on a token'), () 
       bytes.writeUInt8(bytes.readUInt8(at) ^ 0x80, at)
       outcomes.push(await outcomeOf(wrapper.unwrap({ ...wrapped, bytes }, soon())))
     }
-    expect(outcomes[0]).toBe('ERR_DECRYPTION_FAILED')
-    // SoftHSM before 2.7 answers altered bytes as it answers a fault of its own.
-    expect(outcomes.every((code) => /^ERR_(UNWRAP_AMBIGUOUS|DECRYPTION_FAILED)$/.test(code))).toBe(true)
+    // Though SoftHSM before 2.7 answers altered bytes as it answers a fault of its own.
+    expect(new Set(outcomes)).toEqual(new Set(['ERR_DECRYPTION_FAILED']))
     expect(await outcomeOf(wrapper.unwrap(wrapped, soon()))).toBe('OK')
     expect([pid(), starts()]).toEqual([first, started])
   })

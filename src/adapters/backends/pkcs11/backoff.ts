@@ -1,17 +1,23 @@
 /** How long after a failure may the next HSM process be started? */
+import type { KmsErrorCode } from '../../../ports/errors.js'
 
 const FIRST_DELAY_MS = 250
 const MAX_DELAY_MS = 1000
+/** What only an operator mends need not be tried every second. */
+const MAX_CONFIG_DELAY_MS = 5000
 
-/** Nothing after the first failure, then 250 ms doubling to 1 s, each with up to half of it taken off at random. */
+/**
+ * Nothing after the first failure, then 250 ms doubling to 1 s, or to 5 s for `ERR_CONFIG_INVALID`, each with up to
+ * half of it taken off at random.
+ */
 export class Backoff {
   #failures = 0
   #notBeforeMs = -Infinity
 
-  failed(nowMs: number): void {
+  failed(nowMs: number, code: KmsErrorCode): void {
     this.#failures += 1
-    const delayMs =
-      this.#failures === 1 ? 0 : Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (this.#failures - 2))
+    const maxMs = code === 'ERR_CONFIG_INVALID' ? MAX_CONFIG_DELAY_MS : MAX_DELAY_MS
+    const delayMs = this.#failures === 1 ? 0 : Math.min(maxMs, FIRST_DELAY_MS * 2 ** (this.#failures - 2))
     this.#notBeforeMs = nowMs + delayMs * (1 - Math.random() / 2)
   }
 

@@ -14,6 +14,11 @@ const warnings: readonly (readonly [attribute: string, good: boolean, text: stri
   ['CKA_EXTRACTABLE', false, 'it can be taken off the token'],
   ['CKA_WRAP', false, 'with it, other keys can be taken off the token and decrypted'],
   ['CKA_UNWRAP', false, 'with it, chosen keys can be put on the token'],
+  [
+    'CKA_MODIFIABLE',
+    false,
+    'its CKA_ID can be edited, and with another CKA_ID old values are not recognized',
+  ],
 ]
 
 /**

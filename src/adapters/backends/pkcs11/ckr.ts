@@ -22,12 +22,17 @@ export const CKR_GENERAL_ERROR = 0x05
 export const CKR_FUNCTION_FAILED = 0x06
 export const CKR_DATA_INVALID = 0x20
 export const CKR_DATA_LEN_RANGE = 0x21
+export const CKR_PIN_INCORRECT = 0xa0
+export const CKR_PIN_INVALID = 0xa1
+export const CKR_PIN_LEN_RANGE = 0xa2
 export const CKR_USER_ALREADY_LOGGED_IN = 0x100
 export const CKR_CRYPTOKI_ALREADY_INITIALIZED = 0x191
 
-/** The row of a return value; one that we do not know says that the backend cannot serve. */
+/** The row of a return value; one that we do not know says that only a new process may serve. */
 export function ckrRow(rv: number): CkrRow {
-  return table[rv] ?? { name: `CKR_0x${rv.toString(16)}`, code: 'ERR_BACKEND_UNAVAILABLE', recovery: 'none' }
+  return (
+    table[rv] ?? { name: `CKR_0x${rv.toString(16)}`, code: 'ERR_BACKEND_UNAVAILABLE', recovery: 'replace' }
+  )
 }
 
 /** Whether the table has a row for a return value. */
@@ -71,9 +76,9 @@ const table: Readonly<Record<number, CkrRow>> = {
   0x82: { name: 'CKR_OBJECT_HANDLE_INVALID', code: out, recovery: 'reopen' },
   0x90: { name: 'CKR_OPERATION_ACTIVE', code: out, recovery: 'reopen' },
   0x91: { name: 'CKR_OPERATION_NOT_INITIALIZED', code: out, recovery: 'reopen' },
-  0xa0: { name: 'CKR_PIN_INCORRECT', code: 'ERR_LOGIN_REFUSED', recovery: 'none' },
-  0xa1: { name: 'CKR_PIN_INVALID', code: 'ERR_LOGIN_REFUSED', recovery: 'none' },
-  0xa2: { name: 'CKR_PIN_LEN_RANGE', code: 'ERR_LOGIN_REFUSED', recovery: 'none' },
+  [CKR_PIN_INCORRECT]: { name: 'CKR_PIN_INCORRECT', code: 'ERR_LOGIN_REFUSED', recovery: 'none' },
+  [CKR_PIN_INVALID]: { name: 'CKR_PIN_INVALID', code: 'ERR_LOGIN_REFUSED', recovery: 'none' },
+  [CKR_PIN_LEN_RANGE]: { name: 'CKR_PIN_LEN_RANGE', code: 'ERR_LOGIN_REFUSED', recovery: 'none' },
   0xa3: { name: 'CKR_PIN_EXPIRED', code: 'ERR_LOGIN_REFUSED', recovery: 'none' },
   0xa4: { name: 'CKR_PIN_LOCKED', code: 'ERR_LOGIN_REFUSED', recovery: 'none' },
   0xb0: { name: 'CKR_SESSION_CLOSED', code: out, recovery: 'reopen' },

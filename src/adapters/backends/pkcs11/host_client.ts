@@ -14,6 +14,7 @@ import { HostLife, type HostLifeOptions } from './host_life.js'
 import type { HsmRequest, HsmResult } from './messages.js'
 import { checkModuleFile } from './module_file.js'
 import { openPinFile, pinFileIdentity } from './pin_file.js'
+import { StartBound } from './start_bound.js'
 
 /** How much longer than `retry.callTimeout` a call may hang before its process is killed. */
 const HANG_GRACE_MS = 500
@@ -23,7 +24,7 @@ const EXIT_BOUND_MS = 1000
 
 export interface HostClientOptions extends Pick<
   HostLifeOptions,
-  'tokenLabel' | 'keyLabel' | 'entry' | 'env'
+  'tokenLabel' | 'keyLabel' | 'entry' | 'env' | 'oneShot'
 > {
   readonly module: string
   readonly pinPath: string
@@ -39,6 +40,7 @@ export class HostClient {
   readonly #options: HostClientOptions
   readonly #calls: CallQueue
   readonly #backoff = new Backoff()
+  readonly #startBound = new StartBound()
   readonly #closing = new AbortController()
   #life: HostLife | undefined
   /** Calls that the process takes at once; 0 until it is ready. */
@@ -47,7 +49,11 @@ export class HostClient {
   #starts = 0
   #garbage = 0
   #lastError: KmsError | undefined
-  /** The token refused the PIN in the file with this identity. */
+  /** Why the last process ended; `undefined` once a call has worked. */
+  #lastEnd: string | undefined
+  /** The last two ended for one reason: the log says it once. */
+  #isRepeat = false
+  /** The token refused the login with the PIN file of this identity. */
   #refusal: { readonly pinIdentity: string; readonly error: KmsError } | undefined
 
   constructor(options: HostClientOptions) {
@@ -148,11 +154,18 @@ export class HostClient {
       const startedMs = this.#options.clock.nowMs()
       this.#capacity = 0
       const life = new HostLife(
-        { ...this.#options, module, pin, hangMs: callTimeoutMs + HANG_GRACE_MS },
+        {
+          ...this.#options,
+          module,
+          pin,
+          startBoundMs: this.#startBound.ms,
+          hangMs: callTimeoutMs + HANG_GRACE_MS,
+        },
         {
           ready: (capacity) => {
             if (this.#capacity === 0) {
               const startMs = Math.round(this.#options.clock.nowMs() - startedMs)
+              this.#startBound.ready(startMs)
               logger.info('HSM process ready', { pid: life.pid, startMs })
             }
             this.#capacity = capacity
@@ -160,6 +173,8 @@ export class HostClient {
           },
           done: (id, result) => {
             this.#backoff.reset()
+            this.#lastEnd = undefined
+            this.#isRepeat = false
             this.#calls.resolve(id, result)
             this.#pump()
           },
@@ -168,10 +183,17 @@ export class HostClient {
             this.#pump()
           },
           ended: (error) => this.#ended(life, error),
-          pinRefused: ({ code, message }) => {
-            const error = new KmsError(code, `${message}; not tried again: put the right PIN into ${pinPath}`)
-            this.#refusal = { pinIdentity: pin.identity, error }
-            this.#ended(life, error)
+          pinRefused: (error) => {
+            const advice = `put the right PIN into ${pinPath}, or, if the token was changed to this PIN meanwhile, restart the plugin`
+            this.#refused(life, pin.identity, error, advice)
+          },
+          barred: (error) => {
+            this.#refused(
+              life,
+              pin.identity,
+              error,
+              `mend that as its security officer, then touch ${pinPath}`,
+            )
           },
           dropped: () => {
             this.#garbage += 1
@@ -180,7 +202,7 @@ export class HostClient {
         },
       )
       this.#life = life
-      logger.info('HSM process started', { pid: life.pid })
+      logger[this.#isRepeat ? 'debug' : 'info']('HSM process started', { pid: life.pid })
       if (this.#starts > 0) onRestart()
       this.#starts += 1
     } catch (error) {
@@ -191,16 +213,27 @@ export class HostClient {
     }
   }
 
+  /** No process is started until the PIN file has changed. */
+  #refused(life: HostLife, pinIdentity: string, { code, message }: KmsError, advice: string): void {
+    const error = new KmsError(code, `${message}; not tried again: ${advice}`)
+    this.#refusal = { pinIdentity, error }
+    this.#ended(life, error)
+  }
+
   #ended(life: HostLife, error: KmsError): void {
     const { code, message: reason } = error
-    this.#options.logger.warn('HSM process ended', { pid: life.pid, code, reason })
+    if (this.#capacity === 0) this.#startBound.failed()
+    this.#isRepeat = this.#lastEnd === reason
+    this.#lastEnd = reason
+    const { logger } = this.#options
+    logger[this.#isRepeat ? 'debug' : 'warn']('HSM process ended', { pid: life.pid, code, reason })
     this.#life = undefined
     this.#giveUp(error)
   }
 
   /** The next call starts a new process, not before the back-off has passed. */
   #giveUp(error: KmsError): void {
-    this.#backoff.failed(this.#options.clock.nowMs())
+    this.#backoff.failed(this.#options.clock.nowMs(), error.code)
     this.#lastError = error
     this.#calls.rejectAll(error)
   }

@@ -13,8 +13,8 @@ import type { FromHsm, HsmFailure, HsmResult, LoginGrant, LoginVerdict } from '.
 import type { PinFile } from './pin_file.js'
 import { parseReply } from './replies.js'
 
-/** Spawn, load, initialise and log in. Vendors' libraries take seconds to find a network HSM. */
-const START_BOUND_MS = 10_000
+/** So many faults of the backend with no success in between, whatever they are, and a new process is tried. */
+const MAX_FAULTS_IN_ROW = 5
 
 export interface HostLifeOptions {
   /** Real path of the module; checked. */
@@ -27,8 +27,12 @@ export interface HostLifeOptions {
   readonly entry: URL
   /** All of the environment of the HSM process. */
   readonly env: Readonly<Record<string, string>>
+  /** It is killed when it is not ready by then. */
+  readonly startBoundMs: number
   /** A call that is under way for longer has hung. */
   readonly hangMs: number
+  /** A command asks, which ends soon: see {@link LoginMemory.spareTries}. */
+  readonly oneShot: boolean
   readonly logger: Logger
 }
 
@@ -43,6 +47,8 @@ export interface HostEvents {
   ended(error: KmsError): void
   /** It was killed, since the token refused the PIN in its file. */
   pinRefused(error: KmsError): void
+  /** It was killed, since the token lets in nobody, whatever the PIN. */
+  barred(error: KmsError): void
   /** It said what is no message, or what nobody asked for. */
   dropped(): void
 }
@@ -54,6 +60,7 @@ export class HostLife {
   readonly #events: HostEvents
   readonly #startTimer: NodeJS.Timeout
   readonly #hangTimers = new Map<number, NodeJS.Timeout>()
+  #faultsInRow = 0
   #isOver = false
   /** Set while it may call C_Login. */
   #login: { readonly grant: LoginGrant; readonly endTurn: () => void } | undefined
@@ -64,6 +71,7 @@ export class HostLife {
     this.#options = options
     this.#events = events
     this.#memory = loginMemoryOf(module, tokenLabel)
+    if (options.oneShot) this.#memory.spareTries()
     this.#host = new HostProcess({
       entry,
       env,
@@ -73,8 +81,8 @@ export class HostLife {
       onEnd: (reason) => this.#end(unavailable(`the HSM process ended: ${reason}`)),
     })
     this.#startTimer = setTimeout(() => {
-      this.#end(unavailable(`the HSM process was not ready within ${START_BOUND_MS} ms`))
-    }, START_BOUND_MS)
+      this.#end(unavailable(`the HSM process was not ready within ${options.startBoundMs} ms`))
+    }, options.startBoundMs)
     const target = { module, tokenLabel, keyLabel, salt: this.#memory.salt }
     this.#host.send({ type: 'start', target })
   }
@@ -123,6 +131,7 @@ export class HostLife {
         return this.#options.logger.debug('C_Login', { pid: this.pid })
       case 'loggedIn':
       case 'pinRefused':
+      case 'barred':
       case 'notTried':
         return this.#loginEnded(message)
       case 'capacity':
@@ -132,6 +141,7 @@ export class HostLife {
         return this.#end(errorOf(message.failure))
       case 'done':
         this.#unwatch(message.id)
+        this.#faultsInRow = 0
         return this.#events.done(message.id, message.result)
       case 'error':
         this.#unwatch(message.id)
@@ -157,13 +167,15 @@ export class HostLife {
     const error = new KmsError('ERR_LOGIN_REFUSED', verdict.text)
     if (verdict.type === 'notTried') return this.#end(error)
     this.kill()
-    this.#events.pinRefused(error)
+    if (verdict.type === 'barred') this.#events.barred(error)
+    else this.#events.pinRefused(error)
   }
 
   #callFailed(id: number, failure: HsmFailure): void {
     const error = errorOf(failure)
+    if (error.fault === 'backend') this.#faultsInRow += 1
     this.#events.failed(id, error)
-    if (failure.replace) this.#end(error)
+    if (failure.replace || this.#faultsInRow >= MAX_FAULTS_IN_ROW) this.#end(error)
   }
 
   #unwatch(id: number): void {

@@ -16,6 +16,7 @@ export class LoginMemory {
   readonly salt: Uint8Array = randomBytes(SALT_BYTES)
   readonly #refused = new Set<string>()
   #unsettled: string | undefined
+  #oneShot = false
   #lastTurn: Promise<void> = Promise.resolve()
 
   /** Waits until nobody else logs in to this token. The caller ends its turn, whatever happens. */
@@ -33,7 +34,12 @@ export class LoginMemory {
   grant(pinIdentity: string): LoginGrant {
     const cautious = this.#unsettled === pinIdentity
     this.#unsettled = pinIdentity
-    return { refused: [...this.#refused], cautious }
+    return { refused: [...this.#refused], cautious, oneShot: this.#oneShot }
+  }
+
+  /** This program is a command: no login of it takes a try from a plugin that runs beside it. */
+  spareTries(): void {
+    this.#oneShot = true
   }
 
   /** How the login under a grant ended. */

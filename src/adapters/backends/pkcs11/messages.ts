@@ -27,13 +27,15 @@ export interface KekIdentity {
 
 /** One piece of work for the token. */
 export type HsmRequest =
-  | { readonly op: 'identify' | 'inspect' | 'keygen' }
+  | { readonly op: 'identify' | 'inspect' | 'keygen' | 'list' }
   | { readonly op: 'wrap'; readonly dek: Uint8Array }
   | { readonly op: 'unwrap'; readonly wrapped: Uint8Array; readonly identity: KekIdentity }
 
 /** What the token did; `identity` is that of the KEK which did it. */
 export interface HsmResult {
   readonly identity: KekIdentity
+  /** What `list` saw beside `identity`: the AES keys on the token, whatever their labels. */
+  readonly others?: readonly KekIdentity[]
   /** The wrapped DEK of `wrap`, the DEK of `unwrap`; else empty. */
   readonly bytes: Uint8Array
   /** What `inspect` saw: boolean attributes by name, and one line on the token under `token`. */
@@ -62,6 +64,8 @@ export interface LoginGrant {
   readonly refused: readonly string[]
   /** An earlier try of this PIN ended without an answer: do not try again if the token counts a failed login. */
   readonly cautious: boolean
+  /** A command asks: it takes no try from a plugin that runs beside it. */
+  readonly oneShot: boolean
 }
 
 export type ToHsm =
@@ -74,7 +78,9 @@ export type LoginVerdict =
   | { readonly type: 'loggedIn' }
   /** The PIN must never be tried again. */
   | { readonly type: 'pinRefused'; readonly fingerprint: string; readonly text: string }
-  /** The token is locked or about to be: nothing was tried. */
+  /** The token lets in nobody, whatever the PIN, until somebody mends that. */
+  | { readonly type: 'barred'; readonly text: string }
+  /** The token is locked or about to be, or the tries left are not ours: nothing was tried. */
   | { readonly type: 'notTried'; readonly text: string }
 
 export type FromHsm =

@@ -22,8 +22,11 @@ export function parseReply(value: unknown): FromHsm | undefined {
       const { fingerprint, text } = value
       return isText(fingerprint) && isText(text) ? { type: 'pinRefused', fingerprint, text } : undefined
     }
-    case 'notTried':
-      return isText(value['text']) ? { type: 'notTried', text: value['text'] } : undefined
+    case 'barred':
+    case 'notTried': {
+      const { type, text } = value
+      return isText(text) ? { type, text } : undefined
+    }
     case 'capacity': {
       const { calls } = value
       return isCount(calls) && calls > 0 ? { type: 'capacity', calls } : undefined
@@ -53,6 +56,8 @@ function isResult(value: unknown): value is HsmResult {
   return (
     isRecord(value) &&
     isIdentity(value['identity']) &&
+    (value['others'] === undefined ||
+      (Array.isArray(value['others']) && value['others'].every(isIdentity))) &&
     value['bytes'] instanceof Uint8Array &&
     isRecord(value['facts']) &&
     Object.values(value['facts']).every((fact) => typeof fact === 'boolean' || isText(fact))

@@ -1,5 +1,5 @@
 /** How does a KEK on a PKCS#11 token keep the port's contract? */
-import { KmsError } from '../../../ports/errors.js'
+import { KmsError, type KmsErrorCode } from '../../../ports/errors.js'
 import { backendPart, kekPart, type KeyId } from '../../../ports/key_id.js'
 import {
   DEK_BYTES,
@@ -13,6 +13,9 @@ import { keyIdOf } from '../identity.js'
 import type { HostClient } from './host_client.js'
 import { GCM96_BYTES, GCM96_FORMAT, type KekIdentity } from './messages.js'
 
+/** What a label that was edited, or given twice, looks like. */
+const labelFailures: readonly KmsErrorCode[] = ['ERR_KEY_NOT_FOUND', 'ERR_KEY_UNUSABLE']
+
 /** The KEK as the token showed it last. */
 interface SeenKek {
   readonly identity: KekIdentity
@@ -24,6 +27,8 @@ export class Pkcs11KeyWrapper implements KeyWrapper {
   readonly #host: HostClient
   readonly #logger: Logger
   #seen: SeenKek | undefined
+  /** KEKs that were asked for while the label led to none. */
+  readonly #found = new Map<KeyId, KekIdentity>()
 
   constructor(host: HostClient, logger: Logger) {
     this.#host = host
@@ -37,6 +42,7 @@ export class Pkcs11KeyWrapper implements KeyWrapper {
 
   recognizes(keyId: KeyId): Recognition {
     if (backendPart(keyId) !== this.backend) return 'no'
+    if (this.#found.has(keyId)) return 'yes'
     if (this.#seen === undefined) return 'unknown'
     return kekPart(this.#seen.keyId) === kekPart(keyId) ? 'yes' : 'no'
   }
@@ -53,9 +59,7 @@ export class Pkcs11KeyWrapper implements KeyWrapper {
     if (!isWrapped(bytes)) {
       throw new KmsError('ERR_DECRYPTION_FAILED', 'the wrapped DEK has no form that this backend makes')
     }
-    if (this.#seen === undefined) await this.currentKeyId(options)
-    if (this.#seen?.keyId !== keyId) throw foreign(keyId)
-    const { identity } = this.#seen
+    const identity = await this.#identityOf(keyId, options)
     const answer = await this.#host.call({ op: 'unwrap', wrapped: bytes, identity }, options)
     try {
       if (answer.bytes.length !== DEK_BYTES) throw broken('a DEK')
@@ -69,6 +73,31 @@ export class Pkcs11KeyWrapper implements KeyWrapper {
 
   async close(): Promise<void> {
     await this.#host.close()
+  }
+
+  async #identityOf(keyId: KeyId, options: CallOptions): Promise<KekIdentity> {
+    const found = this.#found.get(keyId)
+    if (found !== undefined) return found
+    try {
+      if (this.#seen === undefined) await this.currentKeyId(options)
+    } catch (error) {
+      if (!(error instanceof KmsError && labelFailures.includes(error.code))) throw error
+      const listed = await this.#findListed(keyId, options)
+      if (listed === undefined) throw error
+      return listed
+    }
+    if (this.#seen?.keyId !== keyId) throw foreign(keyId)
+    return this.#seen.identity
+  }
+
+  /** Only for opening, and no reason to call this KEK ours: another wrapper's may lie on the same token. */
+  async #findListed(keyId: KeyId, options: CallOptions): Promise<KekIdentity | undefined> {
+    const { identity, others = [] } = await this.#host.call({ op: 'list' }, options)
+    const found = [identity, ...others].find((each) => keyIdOfKek(each) === keyId)
+    if (found === undefined) return undefined
+    this.#found.set(keyId, found)
+    this.#logger.warn('the KEK was found by its identity, since its label leads to no usable key', { keyId })
+    return found
   }
 
   #see(identity: KekIdentity): SeenKek {

@@ -32,6 +32,8 @@ export function makeKek(token: Token, label: string): Kek {
         { type: p11.CKA_ID, value: randomFillSync(Buffer.allocUnsafeSlow(CKA_ID_BYTES)) },
         flag(p11.CKA_TOKEN, true),
         flag(p11.CKA_PRIVATE, true),
+        // CKA_ID is part of the key's identity.
+        flag(p11.CKA_MODIFIABLE, false),
         flag(p11.CKA_SENSITIVE, true),
         flag(p11.CKA_EXTRACTABLE, false),
         flag(p11.CKA_ENCRYPT, true),

@@ -6,7 +6,7 @@
  */
 import { scryptSync } from 'node:crypto'
 import { readSync } from 'node:fs'
-import { CKR_USER_ALREADY_LOGGED_IN } from '../ckr.js'
+import { CKR_PIN_INCORRECT, CKR_PIN_INVALID, CKR_PIN_LEN_RANGE, CKR_USER_ALREADY_LOGGED_IN } from '../ckr.js'
 import { PIN_FD, type LoginGrant, type LoginVerdict } from '../messages.js'
 import { call, HsmError } from './cryptoki.js'
 import type { Handle } from './pkcs11js.js'
@@ -14,6 +14,9 @@ import type { Token } from './token.js'
 
 const PIN_FILE_MAX_BYTES = 4096
 const FINGERPRINT_BYTES = 32
+
+/** Answers that are about this PIN; the others of a refused login would be the same for the right one. */
+const wrongPin: readonly (number | undefined)[] = [CKR_PIN_INCORRECT, CKR_PIN_INVALID, CKR_PIN_LEN_RANGE]
 
 /**
  * @param session An open session; closing the last one would log out.
@@ -40,6 +43,12 @@ export function login(
       text: `the next wrong PIN locks ${name}; log in once by hand with the right PIN`,
     }
   }
+  if (grant.oneShot && (flags & CKF_USER_PIN_COUNT_LOW) !== 0) {
+    return {
+      type: 'notTried',
+      text: `a login to ${name} failed recently, and a command takes no try from the plugin; run it again with the right PIN after one successful login, by hand or by the plugin`,
+    }
+  }
   const pin = readPin()
   const fingerprint = (): string => fingerprintOf(pin, salt)
   // Slow to compute, so only where it is needed.
@@ -61,6 +70,9 @@ export function login(
     if (!(error instanceof HsmError)) throw error
     if (error.rv === CKR_USER_ALREADY_LOGGED_IN) return { type: 'loggedIn' }
     if (error.code !== 'ERR_LOGIN_REFUSED') throw error
+    if (!wrongPin.includes(error.rv)) {
+      return { type: 'barred', text: `${name} refused the login (${error.message})` }
+    }
     return {
       type: 'pinRefused',
       fingerprint: fingerprint(),

@@ -74,6 +74,7 @@ type ConstantName =
   | 'CKA_ID'
   | 'CKA_KEY_TYPE'
   | 'CKA_LABEL'
+  | 'CKA_MODIFIABLE'
   | 'CKA_PRIVATE'
   | 'CKA_SENSITIVE'
   | 'CKA_SIGN'

@@ -55,11 +55,11 @@ export class Token {
     return USER_STATES.includes(state)
   }
 
-  /** The first objects that match, two at most: enough to tell one from several. */
-  find(session: Handle, template: Template): readonly Handle[] {
+  /** The first objects that match; two are enough to tell one from several. */
+  find(session: Handle, template: Template, maxCount = 2): readonly Handle[] {
     call('C_FindObjectsInit', () => this.module.C_FindObjectsInit(session, template))
     try {
-      return call('C_FindObjects', () => this.module.C_FindObjects(session, 2))
+      return call('C_FindObjects', () => this.module.C_FindObjects(session, maxCount))
     } finally {
       call('C_FindObjectsFinal', () => this.module.C_FindObjectsFinal(session))
     }

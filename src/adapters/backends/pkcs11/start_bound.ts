@@ -1,0 +1,32 @@
+/** How long may the next HSM process take until it is ready? */
+
+/** Spawn, load, initialise and log in. Vendors' libraries take seconds to find a network HSM. */
+const FULL_MS = 10_000
+const SHORTEST_MS = 3_000
+/** Against a device that has become slower than it ever was. */
+const FULL_EVERY = 4
+
+/**
+ * All of the time until one was ready; then three times the slowest of them, so that an initialise that began
+ * during an outage does not outlast it by long, and still all of it at every fourth start in vain.
+ */
+export class StartBound {
+  #slowestMs: number | undefined
+  #inVain = 0
+
+  get ms(): number {
+    if (this.#slowestMs === undefined || this.#inVain % FULL_EVERY === FULL_EVERY - 1) return FULL_MS
+    return Math.min(FULL_MS, Math.max(SHORTEST_MS, 3 * this.#slowestMs))
+  }
+
+  /** A process was ready after this time. */
+  ready(tookMs: number): void {
+    this.#slowestMs = Math.max(tookMs, this.#slowestMs ?? 0)
+    this.#inVain = 0
+  }
+
+  /** A process ended before it was ready. */
+  failed(): void {
+    this.#inVain += 1
+  }
+}
