@@ -57,6 +57,7 @@ function token<T>(name: string): ServiceIdentifier<T> {
 const TOKEN = {
   config: token<Config>('config'),
   host: token<Host>('host'),
+  purpose: token<Purpose>('purpose'),
   clock: token<Clock>('clock'),
   logger: token<PinoLogger>('logger'),
   metrics: token<PrometheusMetrics>('metrics'),
@@ -72,6 +73,11 @@ const TOKEN = {
   plugin: token<Plugin>('plugin'),
   preflight: token<Preflight>('preflight'),
   keyMaker: token<KeyMaker>('keyMaker'),
+}
+
+/** Whether one command of the operator is to be served rather than kube-apiserver. */
+interface Purpose {
+  readonly isCommand: boolean
 }
 
 /** What a config gives; each part is built when it is first asked for. */
@@ -95,15 +101,18 @@ export function createExplainer(): ValueExplainer {
   return createValueExplainer(describeEnvelope)
 }
 
-export function buildGraph(config: Config, host: Host): Graph {
+export function buildGraph(config: Config, host: Host, purpose: Purpose = { isCommand: false }): Graph {
   const container = new Container({ defaultScope: 'Singleton' })
   const T = TOKEN
   container.bind(T.config).toConstantValue(config)
   container.bind(T.host).toConstantValue(host)
+  container.bind(T.purpose).toConstantValue(purpose)
   container.bind(T.clock).toConstantValue(createSystemClock())
   container.bind(T.logger).toResolvedValue(makeLogger, [T.config, T.host])
   container.bind(T.metrics).toResolvedValue(makeMetrics, [T.host, T.logger])
-  container.bind(T.keys).toResolvedValue(openKeys, [T.config, T.host, T.clock, T.logger, T.metrics])
+  container
+    .bind(T.keys)
+    .toResolvedValue(openKeys, [T.config, T.host, T.purpose, T.clock, T.logger, T.metrics])
   container.bind(T.publication).toResolvedValue(makePublication, [T.config, T.logger, T.metrics])
   container
     .bind(T.sealing)
@@ -159,6 +168,7 @@ function makeMetrics(host: Host, logger: PinoLogger): PrometheusMetrics {
 async function openKeys(
   config: Config,
   host: Host,
+  { isCommand }: Purpose,
   clock: Clock,
   logger: PinoLogger,
   metrics: PrometheusMetrics,
@@ -166,7 +176,8 @@ async function openKeys(
   const opened = Object.keys(config.keys).map(async (name) => {
     const { backend, section } = await backendOf(config, name)
     if (backend.warning !== undefined) logger.warn(backend.warning, { key: name })
-    const deps = backendDeps(config, host, clock, logger, name, () => metrics.hsmChildRestarted(name))
+    const onRestart = () => metrics.hsmChildRestarted(name)
+    const deps = { ...backendDeps(config, host, clock, logger, name, onRestart), isCommand }
     return ringKey(name, backend.open(section, deps), config.retry, clock, metrics)
   })
   const keys = await Promise.all(opened)

@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { buffer } from 'node:stream/consumers'
 import type { CliIo, CliServices } from './adapters/cli/index.js'
+import type { Graph } from './container.js'
 import type { Config } from './ports/config.js'
 import { asKmsError } from './ports/errors.js'
 import type { Host } from './ports/host.js'
@@ -77,16 +78,17 @@ function makeServices(): CliServices {
     configSource: async () => Promise.resolve(container.createConfig()),
     explainer: async () => Promise.resolve(container.createExplainer()),
     kmsClient: async (socket) => Promise.resolve(container.createKmsClient(socket)),
-    preflight: async (config) => container.buildGraph(quiet(config), host).preflight(),
-    keyMaker: async (config) => container.buildGraph(quiet(config), host).keyMaker(),
-    keyNames: async (config) => container.buildGraph(quiet(config), host).keyNames(),
+    preflight: async (config) => graphForCommand(config).preflight(),
+    keyMaker: async (config) => graphForCommand(config).keyMaker(),
+    keyNames: async (config) => graphForCommand(config).keyNames(),
     serve,
   }
 }
 
 /** Commands print their findings themselves. */
-function quiet(config: Config): Config {
-  return { ...config, log: { ...config.log, level: 'error' } }
+function graphForCommand(config: Config): Graph {
+  const quiet: Config = { ...config, log: { ...config.log, level: 'error' } }
+  return container.buildGraph(quiet, host, { isCommand: true })
 }
 
 async function serve(config: Config, configPath: string): Promise<number> {

@@ -16,6 +16,11 @@ export interface BackendDeps {
   readonly callTimeoutMs: number
   /** Environment variables, for what a vendor's library needs; a backend picks by name. */
   readonly env: Readonly<Record<string, string | undefined>>
+  /**
+   * For one command of the operator, beside a plugin that may be running: spends nothing that is scarce, such as the
+   * tries of a PIN.
+   */
+  readonly isCommand?: boolean
   /** Told when the process that holds the HSM was replaced. */
   readonly onRestart: () => void
 }

@@ -139,6 +139,16 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the login to a token'),
     expect(await ask(open())).toBe('OK')
   })
 
+  test('so does the wrapper of a command that looks at nothing before, as inspect', async () => {
+    const one = await setUp('24681357')
+    pinCountLow()
+    const wrapper = backend.open(settingsOf(hsm), { ...one.deps, isCommand: true })
+    expect(await outcomeOf(wrapper.currentKeyId(soon()))).toBe('ERR_LOGIN_REFUSED')
+    expect(one.logins()).toBe(0)
+    await wrapper.close()
+    hsm.change({ do: 'login' })
+  })
+
   test('a PIN file with no newline, one, or that of Windows is the same PIN', async () => {
     await setUp('')
     for (const end of ['', '\n', '\r\n']) {

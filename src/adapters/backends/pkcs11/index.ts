@@ -17,7 +17,7 @@ export function pkcs11Backend(entry: URL): Backend<Pkcs11Settings> {
     settings,
 
     open(section, deps) {
-      return new Pkcs11KeyWrapper(hostOf(section, deps, entry, false), named(deps))
+      return new Pkcs11KeyWrapper(hostOf(section, deps, entry), named(deps))
     },
 
     async check(section, deps) {
@@ -44,7 +44,7 @@ async function forCommand<T>(
   entry: URL,
   work: (host: HostClient, options: CallOptions) => Promise<T>,
 ): Promise<T> {
-  const host = hostOf(section, { ...deps, callTimeoutMs: COMMAND_TIMEOUT_MS }, entry, true)
+  const host = hostOf(section, { ...deps, callTimeoutMs: COMMAND_TIMEOUT_MS, isCommand: true }, entry)
   try {
     return await work(host, { deadlineMs: deps.clock.nowMs() + COMMAND_TIMEOUT_MS })
   } finally {
@@ -52,7 +52,7 @@ async function forCommand<T>(
   }
 }
 
-function hostOf(section: Pkcs11Settings, deps: BackendDeps, entry: URL, oneShot: boolean): HostClient {
+function hostOf(section: Pkcs11Settings, deps: BackendDeps, entry: URL): HostClient {
   const { module, tokenLabel, keyLabel } = section
   const { callTimeoutMs, clock, onRestart } = deps
   return new HostClient({
@@ -63,7 +63,7 @@ function hostOf(section: Pkcs11Settings, deps: BackendDeps, entry: URL, oneShot:
     entry,
     env: childEnv(deps.env),
     callTimeoutMs,
-    oneShot,
+    oneShot: deps.isCommand ?? false,
     clock,
     logger: named(deps),
     onRestart,
