@@ -137,3 +137,10 @@ function listeningTcpSockets(plugin: Process): string[] {
       .map((columns) => columns[9] ?? ''),
   )
 }
+
+test('a core file of the plugin would hold no memory, and what it makes is for its user alone', async () => {
+  const plugin = await scene.sandbox.serveLocal()
+  const proc = `/proc/${plugin.pid}`
+  expect(Number.parseInt(readFileSync(`${proc}/coredump_filter`, 'utf8'), 16)).toBe(0)
+  expect(/^Umask:\s+(\d+)$/m.exec(readFileSync(`${proc}/status`, 'utf8'))?.[1]).toBe('0077')
+})
