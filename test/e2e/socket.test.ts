@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -67,6 +68,31 @@ describe('a published socket', () => {
     const plugin = await scene.sandbox.serveLocal()
     expect(await plugin.stop()).toEqual({ code: 0, signal: null })
     expect(readdirSync(scene.sandbox.path('run'))).toEqual([])
+  })
+})
+
+describe('a socket whose name was taken away', () => {
+  test('is there again soon, open to new callers and not lost to old ones, and goes with a stop', async () => {
+    const plugin = await scene.sandbox.serveLocal()
+    const old = scene.connect()
+    await old.v2Status()
+    rmSync(scene.sandbox.socket)
+    await until(() => existsSync(scene.sandbox.socket))
+    expect(modeOf(scene.sandbox.socket)).toBe('600')
+    expect((await scene.connect().v2Status()).healthz).toBe('ok')
+    expect((await old.v2Status()).healthz).toBe('ok')
+    expect(plugin.stderr()).toContain('the socket was removed by somebody')
+    expect(await plugin.stop()).toEqual({ code: 0, signal: null })
+    expect(readdirSync(scene.sandbox.path('run'))).toEqual([])
+  })
+
+  test('by another file is left to that file, and the log says so', async () => {
+    const plugin = await scene.sandbox.serveLocal()
+    rmSync(scene.sandbox.socket)
+    writeFileSync(scene.sandbox.socket, 'mine')
+    await plugin.says('another file has the name of the socket; it is left alone')
+    await plugin.stop()
+    expect(readFileSync(scene.sandbox.socket, 'utf8')).toBe('mine')
   })
 })
 

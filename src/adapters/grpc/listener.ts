@@ -8,8 +8,8 @@ export interface ConnectionLimits {
 }
 
 export interface Listener {
-  /** The server that listens once its owner has bound it. */
-  readonly server: Server
+  /** A server that listens once the caller has bound it; all of them share the limits and the connections. */
+  open(): Server
   /**
    * Accepts nothing more and drops those that have not spoken. Resolves when the last connection is gone; who
    * speaks on them ends them. Safe to call twice.
@@ -28,23 +28,24 @@ export function createListener(
   accept: (socket: Socket) => void,
   onFailure: (code: string) => void,
 ): Listener {
-  const open = new Set<Socket>()
+  const connections = new Set<Socket>()
   const silent = new Set<Socket>()
   let closed: Promise<void> | undefined
-  const server = createServer((socket) => {
+  const servers: Server[] = []
+  const connected = (socket: Socket) => {
     // Without a listener a reset connection would end the process.
     socket.on('error', () => socket.destroy())
-    if (open.size >= limits.maxConnections) {
+    if (connections.size >= limits.maxConnections) {
       socket.destroy()
       return
     }
-    open.add(socket)
+    connections.add(socket)
     silent.add(socket)
     const silence = setTimeout(() => socket.destroy(), limits.firstByteTimeoutMs)
     socket.once('close', () => {
       clearTimeout(silence)
       silent.delete(socket)
-      open.delete(socket)
+      connections.delete(socket)
     })
     socket.once('data', (bytes: Buffer) => {
       clearTimeout(silence)
@@ -53,20 +54,28 @@ export function createListener(
       socket.unshift(bytes)
       accept(socket)
     })
-  })
-  // accept() may fail at any time. Without a listener that would end the process.
-  server.on('listening', () =>
-    server.on('error', (error: NodeJS.ErrnoException) => onFailure(error.code ?? error.name)),
-  )
+  }
   return {
-    server,
+    open: () => {
+      const server = createServer(connected)
+      server.once('listening', () => {
+        servers.push(server)
+        // accept() may fail at any time. Without a listener that would end the process.
+        server.on('error', (error: NodeJS.ErrnoException) => onFailure(error.code ?? error.name))
+      })
+      return server
+    },
     close: async () => {
-      closed ??= new Promise((resolve) => server.close(() => resolve()))
+      closed ??= Promise.all(servers.map(ended)).then(() => undefined)
       for (const socket of silent) socket.destroy()
       return closed
     },
     destroyAll: () => {
-      for (const socket of open) socket.destroy()
+      for (const socket of connections) socket.destroy()
     },
   }
+}
+
+async function ended(server: Server): Promise<void> {
+  await new Promise<void>((resolve) => server.close(() => resolve()))
 }

@@ -1,7 +1,7 @@
 /** The gRPC server: which services stand on the socket, its limits, and how it comes and goes. */
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import { setTimeout as pause } from 'node:timers/promises'
-import { KmsError } from '../../ports/errors.js'
+import { asKmsError, KmsError } from '../../ports/errors.js'
 import type { KmsService } from '../../ports/kms_service.js'
 import type { Logger } from '../../ports/logger.js'
 import { kmsV1beta1 } from './kms_v1beta1.js'
@@ -49,6 +49,9 @@ const SERVER_OPTIONS = {
 
 const CONNECTION_LIMITS = { maxConnections: 64, firstByteTimeoutMs: 1000 }
 
+/** How often we look whether the socket still has its name. */
+const GUARD_INTERVAL_MS = 1000
+
 /** How often a living socket is looked at again. */
 const TAKEOVER_POLL_MS = 100
 
@@ -62,6 +65,7 @@ export class GrpcServer {
     (socket) => this.#injector.injectConnection(socket),
     (code) => this.#logger.warn('cannot accept a connection', { code }),
   )
+  readonly #leaving = new AbortController()
   #published: PublishedSocket | undefined
   #started: Promise<void> | undefined
   #stopped: Promise<void> | undefined
@@ -89,12 +93,40 @@ export class GrpcServer {
     await prepareFolder(socket, uid, permissions.gid)
     try {
       await this.#takeOver()
-      this.#published = await publishSocket(this.#listener.server, socket, permissions)
+      this.#published = await publishSocket(this.#listener.open(), socket, permissions)
     } catch (error) {
       await this.#leave()
       throw error
     }
     this.#logger.info('listening', { socket, kmsV1 })
+    void this.#guard()
+  }
+
+  /** Publishes the socket anew when somebody removed its name: kube-apiserver could not connect again. */
+  async #guard(): Promise<void> {
+    const { socket, permissions } = this.#options
+    const { signal } = this.#leaving
+    let before = 'there'
+    for (;;) {
+      await pause(GUARD_INTERVAL_MS, undefined, { signal, ref: false }).catch(() => undefined)
+      if (signal.aborted) return
+      const now = (await this.#published?.look()) ?? 'there'
+      if (now === 'replaced' && before !== 'replaced') {
+        this.#logger.error('another file has the name of the socket; it is left alone', { socket })
+      }
+      before = now
+      if (now !== 'gone') continue
+      try {
+        this.#published = await publishSocket(this.#listener.open(), socket, permissions)
+        this.#logger.warn('the socket was removed by somebody and is there again', { socket })
+      } catch (error) {
+        this.#logger.error('the socket was removed and cannot be made again', {
+          reason: asKmsError(error).message,
+        })
+      }
+      // The stop may have begun meanwhile.
+      if (this.#leaving.signal.aborted) await this.#published?.remove()
+    }
   }
 
   /**
@@ -127,6 +159,7 @@ export class GrpcServer {
   /** Gives up the path. The next plugin need not wait for our last calls. */
   async #leave(): Promise<void> {
     const { socket, pid } = this.#options
+    this.#leaving.abort()
     await this.#published?.remove()
     void this.#listener.close()
     await releaseLock(lockPathOf(socket), pid)

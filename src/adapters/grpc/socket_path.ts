@@ -25,6 +25,8 @@ export interface SocketPermissions {
 
 /** A socket under its public name. */
 export interface PublishedSocket {
+  /** Whether the name still leads to it: `gone` when nothing has the name, `replaced` when another file has. */
+  look(): Promise<'there' | 'gone' | 'replaced'>
   /** Removes the name if it is still the one that was published. */
   remove(): Promise<void>
 }
@@ -128,10 +130,15 @@ export async function publishSocket(
     await chmod(bound, permissions.mode)
     const { ino, dev } = await lstat(bound)
     await rename(bound, path)
+    const look = async () => {
+      const now = await lstat(path).catch(() => undefined)
+      if (now === undefined) return 'gone'
+      return now.ino === ino && now.dev === dev ? 'there' : 'replaced'
+    }
     return {
+      look,
       remove: async () => {
-        const now = await lstat(path).catch(() => undefined)
-        if (now?.ino === ino && now.dev === dev) await unlink(path).catch(() => undefined)
+        if ((await look()) === 'there') await unlink(path).catch(() => undefined)
       },
     }
   } catch (error) {

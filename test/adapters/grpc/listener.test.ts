@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { connect, type Socket } from 'node:net'
+import { connect, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -10,6 +10,7 @@ import { until } from '../../support/plugin.js'
 let folder: string
 let path: string
 let listener: Listener
+let server: Server
 let accepted: Socket[]
 let failures: string[]
 const clients: Socket[] = []
@@ -36,8 +37,9 @@ async function listen(limits: { maxConnections?: number; firstByteTimeoutMs?: nu
     },
     (reason) => failures.push(reason),
   )
-  listener.server.listen(path)
-  await once(listener.server, 'listening')
+  server = listener.open()
+  server.listen(path)
+  await once(server, 'listening')
 }
 
 async function dial(): Promise<Socket> {
@@ -120,7 +122,7 @@ describe('the listener', () => {
   test('says so and lives on when a connection cannot be accepted', async () => {
     await listen({})
     const error = Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' })
-    listener.server.emit('error', error)
+    server.emit('error', error)
     expect(failures).toEqual(['EMFILE'])
     expect(await echo(await dial(), 'a')).toBe('a')
   })
@@ -143,9 +145,7 @@ describe('the listener', () => {
     await listen({})
     const [silent, talker] = [await dial(), await dial()]
     await echo(talker, 'a')
-    await until(
-      async () => new Promise((resolve) => listener.server.getConnections((_e, n) => resolve(n === 2))),
-    )
+    await until(async () => new Promise((resolve) => server.getConnections((_e, n) => resolve(n === 2))))
     listener.destroyAll()
     await Promise.all([closed(silent), closed(talker)])
   })
