@@ -30,7 +30,7 @@ type trial struct {
 // result is one line on standard output; why is empty for "ok".
 type result struct {
 	ID      string `json:"id"`
-	Outcome string `json:"outcome"` // ok, failed or skipped
+	Outcome string `json:"outcome"` // ok or failed
 	Why     string `json:"why,omitempty"`
 	Millis  int64  `json:"millis"`
 }
@@ -65,10 +65,6 @@ func (s *suite) try(id string, scenario func(*trial)) (r result) {
 
 func (t *trial) fail(format string, args ...any) {
 	panic(verdict{"failed", fmt.Sprintf(format, args...)})
-}
-
-func (t *trial) skip(why string) {
-	panic(verdict{"skipped", why})
 }
 
 func (t *trial) must(err error, doing string) {

@@ -3,7 +3,10 @@ import { chownSync } from 'node:fs'
 
 const NOBODY = 65534
 
-/** As root becomes nobody for as long as `work` runs; as anyone else just runs it. */
+/**
+ * Runs `work` with the effective user of nobody when we are root, else as we are. The tests of a file run one after the
+ * other, so none sees the rights of another. access(2) asks about the real user: it still says yes to root.
+ */
 export async function unprivileged<T>(work: () => Promise<T>): Promise<T> {
   if (process.geteuid?.() !== 0) return work()
   process.seteuid?.(NOBODY)

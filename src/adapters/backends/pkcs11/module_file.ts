@@ -28,7 +28,12 @@ export async function checkModuleFile(path: string): Promise<string> {
   } catch (error) {
     if (error instanceof KmsError) throw error
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-    throw refused(path, code === 'ENOENT' ? 'does not exist' : `cannot be looked at: ${code}`)
+    throw refused(
+      path,
+      code === 'ENOENT'
+        ? "does not exist; install the vendor's library or correct the path"
+        : `cannot be looked at: ${code}`,
+    )
   }
 }
 

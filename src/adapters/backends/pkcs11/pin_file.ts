@@ -47,7 +47,7 @@ async function openOnce(path: string): Promise<FileHandle> {
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
     if (code === 'ELOOP') throw refused(path, 'is a symlink; name the file itself')
-    if (code === 'ENOENT') throw refused(path, 'does not exist')
+    if (code === 'ENOENT') throw refused(path, 'does not exist; write the PIN into it, mode 0600')
     throw refused(path, `cannot be opened: ${code}`)
   }
 }

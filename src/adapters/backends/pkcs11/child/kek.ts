@@ -26,7 +26,8 @@ export function findKek(token: Token, session: Handle, label: string): Kek {
   const [handle, second] = token.find(session, [...aesKey(token), ...named])
   const where = `"${label}" on token "${token.label}"`
   if (handle === undefined) return missing(token, session, named, where)
-  if (second !== undefined) throw unusable(`several AES keys are called ${where}`)
+  if (second !== undefined)
+    throw unusable(`several AES keys are called ${where}; give the KEK a label of its own`)
   refuseUnfit(token, session, handle, where)
   return { handle, identity: identityOf(token, session, handle, where) }
 }
@@ -122,9 +123,12 @@ function missing(token: Token, session: Handle, named: Template, where: string):
   // A token that went away still finds nothing without an error; asking for its label does fail.
   token.info()
   if (token.find(session, named).length > 0) {
-    throw unusable(`${where} is no AES secret key (CKA_CLASS, CKA_KEY_TYPE)`)
+    throw unusable(`${where} is no AES secret key (CKA_CLASS, CKA_KEY_TYPE); name another keyLabel`)
   }
-  throw new HsmError('ERR_KEY_NOT_FOUND', `there is no AES key ${where}`)
+  throw new HsmError(
+    'ERR_KEY_NOT_FOUND',
+    `there is no AES key ${where}; check keyLabel, or make the key with kmsplugin keygen`,
+  )
 }
 
 function refuseUnfit(token: Token, session: Handle, handle: Handle, where: string): void {

@@ -88,7 +88,8 @@ function readPin(): string {
   try {
     const length = readSync(PIN_FD, bytes, 0, bytes.length, 0)
     const pin = bytes.toString('utf8', 0, length).replace(/\r?\n$/, '')
-    if (pin === '') throw new HsmError('ERR_CONFIG_INVALID', 'the PIN file holds no PIN')
+    if (pin === '')
+      throw new HsmError('ERR_CONFIG_INVALID', 'the PIN file holds no PIN; write it into the file')
     return pin
   } finally {
     bytes.fill(0)

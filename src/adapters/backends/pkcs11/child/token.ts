@@ -140,12 +140,15 @@ export function findSlot(module: Cryptoki, label: string): Handle {
     const seen = labels.length === 0 ? 'no token at all' : labels.map((text) => `"${text}"`).join(', ')
     throw new HsmError(
       'ERR_BACKEND_UNAVAILABLE',
-      `no token has the label "${label}"; the module shows ${seen}`,
+      `no token has the label "${label}"; the module shows ${seen}; check tokenLabel and the HSM`,
       'replace',
     )
   }
   if (matches.length > 1) {
-    throw new HsmError('ERR_CONFIG_INVALID', `${matches.length} tokens have the label "${label}"`)
+    throw new HsmError(
+      'ERR_CONFIG_INVALID',
+      `${matches.length} tokens have the label "${label}"; give each its own`,
+    )
   }
   return slot
 }
