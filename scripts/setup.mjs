@@ -98,6 +98,12 @@ function compileDirectly() {
   ])
 }
 
+/** For the module that fails on demand, which tests compile. Answers what is missing, or `undefined`. */
+export function ensureCompiler() {
+  if (has('cc') || installDebian(['gcc', 'libc6-dev'])) return undefined
+  return 'a C compiler is missing: install the Debian packages gcc and libc6-dev'
+}
+
 /** SoftHSM, a PKCS#11 token in software. Answers what is missing, or `undefined`. */
 export function ensureSoftHsm() {
   if (has('softhsm2-util') || installDebian(['softhsm2'])) return undefined
@@ -105,7 +111,7 @@ export function ensureSoftHsm() {
 }
 
 /** Installs Debian packages where we may (root on Debian), and says so. */
-function installDebian(packages) {
+export function installDebian(packages) {
   if (process.geteuid?.() !== 0 || !has('apt-get')) return false
   say(`setup: apt-get install ${packages.join(' ')}`)
   const env = { DEBIAN_FRONTEND: 'noninteractive' }
@@ -113,6 +119,6 @@ function installDebian(packages) {
   return run('apt-get', ['update'], { env }) && install()
 }
 
-function has(command) {
+export function has(command) {
   return (process.env.PATH ?? '').split(':').some((folder) => existsSync(join(folder, command)))
 }

@@ -1,10 +1,11 @@
 // npm test: installs what it needs, then format, lint, types and every test that needs only Node and Debian.
 import { existsSync } from 'node:fs'
-import { ensureAddon, ensurePackages, ensureSoftHsm, say } from './setup.mjs'
+import { ensureNss } from './hsm_modules.mjs'
+import { ensureAddon, ensureCompiler, ensurePackages, ensureSoftHsm, say } from './setup.mjs'
 
 ensurePackages()
-for (const missing of [ensureSoftHsm(), ensureAddon()]) {
-  if (missing !== undefined) say(`setup: ${missing}; the tests on a real token are skipped`)
+for (const missing of [ensureSoftHsm(), ensureNss(), ensureAddon(), ensureCompiler()]) {
+  if (missing !== undefined) say(`setup: ${missing}; the tests that need it are skipped`)
 }
 const { Tally } = await import('./checks.mjs')
 const tally = new Tally()

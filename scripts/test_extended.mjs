@@ -1,14 +1,17 @@
 // npm run test:extended: what needs more than Node and Debian. Each suite that cannot run here says so by name.
-import { build, ensureAddon, ensurePackages, ensureSoftHsm } from './setup.mjs'
+import { ensureModules, ensureNss } from './hsm_modules.mjs'
+import { build, ensureAddon, ensurePackages, ensureSoftHsm, say } from './setup.mjs'
 
 ensurePackages()
-ensureSoftHsm()
-ensureAddon()
+for (const missing of [ensureSoftHsm(), ensureNss(), ensureModules(), ensureAddon()]) {
+  if (missing !== undefined) say(`setup: ${missing}; the tests on it are skipped`)
+}
 build()
 const { Tally } = await import('./checks.mjs')
 const { runConformance } = await import('../test/conformance/run.mjs')
 const tally = new Tally()
 tally.add(await runConformance())
+tally.vitest('tests on other PKCS#11 modules', ['--config', 'test/modules/vitest.config.ts'])
 if (process.geteuid?.() === 0) tally.tool('the steps of the Dockerfile', '../scripts/image_steps.mjs', [])
 else
   tally.add({

@@ -6,6 +6,7 @@
 import { Container, type ServiceIdentifier } from 'inversify'
 import { backends, isBackendName } from './adapters/backends/index.js'
 import type { AnyBackend, BackendDeps } from './adapters/backends/backend.js'
+import { checkStateDir } from './adapters/backends/pkcs11/state_dir.js'
 import { createConfigSource } from './adapters/config/config_source.js'
 import { createValueExplainer } from './adapters/etcd/value_explainer.js'
 import { createKmsClient } from './adapters/grpc/client.js'
@@ -176,8 +177,11 @@ async function openKeys(
   const opened = Object.keys(config.keys).map(async (name) => {
     const { backend, section } = await backendOf(config, name)
     if (backend.warning !== undefined) logger.warn(backend.warning, { key: name })
-    const onRestart = () => metrics.hsmChildRestarted(name)
-    const deps = { ...backendDeps(config, host, clock, logger, name, onRestart), isCommand }
+    const told: BackendEvents = {
+      onRestart: () => metrics.hsmChildRestarted(name),
+      onTokenHealth: (token, isUp) => metrics.tokenHealth(name, token, isUp),
+    }
+    const deps = { ...backendDeps(config, host, clock, logger, name, told), isCommand }
     return ringKey(name, backend.open(section, deps), config.retry, clock, metrics)
   })
   const keys = await Promise.all(opened)
@@ -296,6 +300,7 @@ function makePreflight(
   logger: PinoLogger,
 ): Preflight {
   const names = Object.keys(config.keys)
+  const { stateDir } = config.server
   const checks: Check[] = [
     {
       subject: 'config',
@@ -309,14 +314,14 @@ function makePreflight(
       run: async () =>
         checkSocket(config.server.socket, host.uid, await resolveGroup(config.server.socketGroup)),
     },
+    ...(stateDir === undefined
+      ? []
+      : [{ subject: 'server.stateDir', run: async () => [await checkStateDir(stateDir)] }]),
     ...names.map((name) => ({
       subject: `keys.${name}`,
       run: async () => {
         const { backend, section } = await backendOf(config, name)
-        const found = await backend.check(
-          section,
-          backendDeps(config, host, clock, logger, name, () => undefined),
-        )
+        const found = await backend.check(section, backendDeps(config, host, clock, logger, name, untold))
         if (backend.warning === undefined) return found
         return [...found, { level: 'warning' as const, subject: `keys.${name}`, text: backend.warning }]
       },
@@ -329,10 +334,7 @@ function makeKeyMaker(config: Config, host: Host, clock: Clock, logger: PinoLogg
   return {
     make: async (name) => {
       const { backend, section } = await backendOf(config, name)
-      return backend.keygen(
-        section,
-        backendDeps(config, host, clock, logger, name, () => undefined),
-      )
+      return backend.keygen(section, backendDeps(config, host, clock, logger, name, untold))
     },
   }
 }
@@ -370,13 +372,19 @@ async function backendOf(config: Config, name: string): Promise<{ backend: AnyBa
   }
 }
 
+type BackendEvents = Pick<BackendDeps, 'onRestart' | 'onTokenHealth'>
+
+/** For commands, which export no metrics. */
+const untold: BackendEvents = { onRestart: () => undefined, onTokenHealth: () => undefined }
+
 function backendDeps(
   config: Config,
   host: Host,
   clock: Clock,
   logger: PinoLogger,
   key: string,
-  onRestart: () => void,
+  told: BackendEvents,
 ): BackendDeps {
-  return { key, clock, logger, callTimeoutMs: config.retry.callTimeoutMs, env: host.env, onRestart }
+  const { callTimeoutMs } = config.retry
+  return { key, clock, logger, callTimeoutMs, env: host.env, stateDir: config.server.stateDir, ...told }
 }

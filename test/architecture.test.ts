@@ -86,11 +86,13 @@ test('only main.ts and the entry of the HSM child know the process', () => {
   expect(knowing.filter((file) => !allowed.includes(file))).toEqual([])
 })
 
-test('the parent and the HSM child share their messages, the channel and the CKR table alone', () => {
+test('the parent and the HSM child share one folder, which knows neither of them', () => {
   const child = 'adapters/backends/pkcs11/child/'
-  const shared = ['channel.ts', 'messages.ts', 'ckr.ts'].map((file) => `adapters/backends/pkcs11/${file}`)
-  const isInside = ({ to }: Import) =>
-    to.startsWith(child) || shared.includes(to) || to.startsWith('ports/') || !to.startsWith('adapters/')
+  const shared = 'adapters/backends/pkcs11/shared/'
+  const isCommon = ({ to }: Import) =>
+    to.startsWith(shared) || to.startsWith('ports/') || !to.startsWith('adapters/')
+  expect(breaking(isCommon, (file) => file.startsWith(shared))).toEqual([])
+  const isInside = (i: Import) => i.to.startsWith(child) || isCommon(i)
   expect(breaking(isInside, (file) => file.startsWith(child))).toEqual([])
   const isOutside = ({ to }: Import) => !to.startsWith(child)
   expect(

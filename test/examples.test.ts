@@ -92,10 +92,11 @@ describe('static-pod.yaml', () => {
     for (const volume of spec.volumes) expect(Object.keys(volume).sort()).toEqual(['hostPath', 'name'])
   })
 
-  test('mounts the folder of the socket and probes the health port of the example config', async () => {
+  test('mounts the folders of socket and state and probes the health port of the example config', async () => {
     const { server, health } = await exampleConfig()
     const mounts = container.volumeMounts.map(({ mountPath }) => mountPath)
     expect(mounts.some((path) => server.socket === `${path}/kms.sock`)).toBe(true)
+    expect(mounts).toContain(server.stateDir)
     for (const { httpGet } of [container.livenessProbe, container.readinessProbe]) {
       expect({ host: httpGet.host, port: httpGet.port }).toEqual(health.address)
     }
@@ -121,6 +122,12 @@ describe('kmsplugin.service', () => {
     expect(server.socket).toBe(`/run/${valueOf('RuntimeDirectory') ?? ''}/kms.sock`)
     expect(valueOf('RuntimeDirectoryMode')).toBe('0700')
     expect(valueOf('RuntimeDirectoryPreserve')).toBe('yes')
+  })
+
+  test('makes the state folder of the example config, closed to others', async () => {
+    const { server } = await exampleConfig()
+    expect(server.stateDir).toBe(`/var/lib/${valueOf('StateDirectory') ?? ''}`)
+    expect(valueOf('StateDirectoryMode')).toBe('0700')
   })
 
   test('waits longer for the end than the plugin drains', async () => {

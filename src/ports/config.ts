@@ -19,6 +19,8 @@ export interface ServerConfig {
   readonly socketGroup: string
   readonly kmsV1: boolean
   readonly drainTimeoutMs: number
+  /** Absolute path of the folder for what must outlast a restart; `undefined`: there is none. */
+  readonly stateDir: string | undefined
 }
 
 export type CipherName = 'A256GCM' | 'A256CBC-HS512'

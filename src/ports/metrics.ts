@@ -33,4 +33,6 @@ export interface Metrics {
   keyIdPublished(keyId: string): void
   /** The process that holds the HSM was replaced. */
   hsmChildRestarted(key: string): void
+  /** One of several tokens that hold the key is asked from now on, or set aside; `token` is a name of the config. */
+  tokenHealth(key: string, token: string, isUp: boolean): void
 }

@@ -8,6 +8,16 @@ export interface Finding {
   readonly subject: string
   /** What was found and, unless ok, what to do. One line, nothing secret. */
   readonly text: string
+  /** What the text concludes from, where that is a list of attributes. */
+  readonly evidence?: readonly EvidenceRow[]
+}
+
+/** One attribute, its value as a text, the value that it should have, and what follows: `ok`, `refused`, … */
+export interface EvidenceRow {
+  readonly name: string
+  readonly value: string
+  readonly wanted: string
+  readonly verdict: string
 }
 
 /** Looks at everything that the plugin needs before it is started. Changes nothing. */

@@ -84,7 +84,9 @@ export function keyWrapperContract(
     })
 
     test('refuses a wrapped DEK with any byte changed', async () => {
-      for (let at = 0; at < wrapped.bytes.length; at += 1) {
+      // Every one, but of long RSA ciphertexts, whose bytes are all alike.
+      const step = Math.ceil(wrapped.bytes.length / 100)
+      for (let at = 0; at < wrapped.bytes.length; at += step) {
         const bytes = Buffer.from(wrapped.bytes)
         bytes.writeUInt8(bytes.readUInt8(at) ^ 0x01, at)
         expect(await refusal(wrapper.unwrap({ ...wrapped, bytes }, options())), `byte ${at}`).toMatch(

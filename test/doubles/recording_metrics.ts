@@ -15,6 +15,7 @@ export class RecordingMetrics implements Metrics {
     probeFinished: [],
     keyIdPublished: [],
     hsmChildRestarted: [],
+    tokenHealth: [],
   }
 
   requestFinished(...event: Events['requestFinished'][number]): void {
@@ -51,5 +52,9 @@ export class RecordingMetrics implements Metrics {
 
   hsmChildRestarted(...event: Events['hsmChildRestarted'][number]): void {
     this.events.hsmChildRestarted.push(event)
+  }
+
+  tokenHealth(...event: Events['tokenHealth'][number]): void {
+    this.events.tokenHealth.push(event)
   }
 }

@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { changeToken, type TokenStep } from './token_objects.js'
 
 /** The compiled entry of the HSM process: a test runs the sources, a child process cannot. */
 export const hsmEntry = new URL('../../dist/adapters/backends/pkcs11/child/main.js', import.meta.url)
@@ -31,26 +31,6 @@ export const softHsmMissing: string | undefined = whatIsMissing()
 /** Puts the reason behind the name of a suite that is skipped. */
 export function onSoftHsm(name: string): string {
   return softHsmMissing === undefined ? name : `${name} (skipped: ${softHsmMissing})`
-}
-
-/** One step of `softhsm_objects.mjs`. */
-export type TokenStep =
-  | { readonly do: 'login' | 'setPin'; readonly pin?: string }
-  | { readonly do: 'destroy' | 'makeRsa'; readonly label: string }
-  | { readonly do: 'relabel'; readonly label: string; readonly to: string }
-  | ({ readonly do: 'makeAes'; readonly label: string; readonly bytes?: number } & AesFlags)
-
-export interface AesFlags {
-  readonly emptyId?: boolean
-  /** CKA_ID in hexadecimal; random without it. */
-  readonly id?: string
-  readonly modifiable?: boolean
-  readonly sensitive?: boolean
-  readonly extractable?: boolean
-  readonly encrypt?: boolean
-  readonly decrypt?: boolean
-  readonly wrap?: boolean
-  readonly unwrap?: boolean
 }
 
 export interface SoftHsm {
@@ -97,13 +77,7 @@ export async function makeSoftHsm(tokenLabel = 'k8s'): Promise<SoftHsm> {
     dir,
     tokenDir,
     addToken,
-    change(...steps) {
-      const login: TokenStep[] = steps[0]?.do === 'login' ? [] : [{ do: 'login' }]
-      const script = fileURLToPath(new URL('./softhsm_objects.mjs', import.meta.url))
-      const order = JSON.stringify({ module, tokenLabel, pin: PIN, steps: [...login, ...steps] })
-      const answer = execFileSync(process.execPath, [script, order], inEnv)
-      return JSON.parse(answer) as { pinCountLow: boolean }
-    },
+    change: (...steps) => changeToken({ module, tokenLabel, pin: PIN, env }, steps),
     remove: async () => rm(dir, { recursive: true, force: true }),
   }
 }

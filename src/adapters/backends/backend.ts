@@ -16,6 +16,8 @@ export interface BackendDeps {
   readonly callTimeoutMs: number
   /** Environment variables, for what a vendor's library needs; a backend picks by name. */
   readonly env: Readonly<Record<string, string | undefined>>
+  /** `server.stateDir`: a folder for what must outlast a restart; `undefined`: there is none. */
+  readonly stateDir: string | undefined
   /**
    * For one command of the operator, beside a plugin that may be running: spends nothing that is scarce, such as the
    * tries of a PIN.
@@ -23,6 +25,13 @@ export interface BackendDeps {
   readonly isCommand?: boolean
   /** Told when the process that holds the HSM was replaced. */
   readonly onRestart: () => void
+  /**
+   * Told of each of the tokens that hold the key, where there are several: `false` when the key is opened, then every
+   * change.
+   *
+   * @param token Its place in the settings and its name; as few as the config file has.
+   */
+  readonly onTokenHealth: (token: string, isUp: boolean) => void
 }
 
 export interface Backend<Settings> {

@@ -32,13 +32,21 @@ export const check: Command = {
     }
     const preflight = await services.preflight(config)
     const findings = await preflight.run()
-    io.stdout(
-      args.json
-        ? report(findings)
-        : columns(findings.map(({ level, subject, text }) => [levelText[level], subject, text])),
-    )
+    io.stdout(args.json ? report(findings) : asText(findings))
     return hasError(findings) ? EXIT.problem : EXIT.ok
   },
+}
+
+function asText(findings: readonly Finding[]): string {
+  const lines = columns(findings.map(({ level, subject, text }) => [levelText[level], subject, text]))
+  return [lines, ...findings.map(evidenceTable)].join('')
+}
+
+/** The attributes behind a finding; empty where there are none. */
+function evidenceTable({ subject, evidence = [] }: Finding): string {
+  if (evidence.length === 0) return ''
+  const rows = evidence.map(({ name, value, wanted, verdict }) => [name, value, wanted, verdict])
+  return `\n${subject}\n${columns([['attribute', 'value', 'wanted', 'verdict'], ...rows])}`
 }
 
 function report(findings: readonly Finding[]): string {

@@ -4,6 +4,7 @@
  */
 import type { Config } from '../../ports/config.js'
 import { healthAddress, healthPath, socketGroup, socketMode, socketPath } from './endpoint_forms.js'
+import { optionalFolder } from './folder_form.js'
 import { bool, duration, integer, oneOf, type Form, type Scalar } from './forms.js'
 
 /** The parts of the config that are a fixed set of single values. */
@@ -60,6 +61,12 @@ export const settings: Table = {
       fallback: '5s',
       meaning:
         'On shutdown: how long requests in flight may still take before they are cut off. At start: how long to wait for a previous plugin to leave the socket. Keep it below `terminationGracePeriodSeconds`.',
+    },
+    stateDir: {
+      form: optionalFolder,
+      fallback: '',
+      meaning:
+        'A folder where the plugin remembers across restarts which PINs a token refused, so that no wrong PIN is tried twice. It is made, mode 0700, where its parent exists; it must be ours and not writable by others, and survive a reboot. `""`: remembered until the plugin ends.',
     },
   },
   envelope: {

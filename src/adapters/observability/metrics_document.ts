@@ -20,6 +20,7 @@ const LABELS = `## Labels
 - \`code\`, \`outcome\`: \`OK\` or a code of [errors.md](errors.md). An operation of \`kmsplugin_requests_total\` shows every code
   from its first request on, at 0, so that \`increase()\` sees the first failure.
 - \`key\`: a name under \`keys\` of the config file.
+- \`token\`: its place in the list \`tokens\`, from 0, and its label, serial number or slot: \`0:k8s-a\`.
 - \`result\`: \`hit\` or \`miss\`.
 - \`key_id_hash\`: \`sha256:\` and 64 hexadecimal digits.
 

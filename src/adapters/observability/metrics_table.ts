@@ -124,6 +124,14 @@ export const ownMetrics = {
     meaning: 'How often the process that holds the PKCS#11 module was replaced.',
     alert: 'More than 3 in 10 minutes: the module hangs or crashes.',
   },
+  hsmTokenUp: {
+    name: 'kmsplugin_hsm_token_up',
+    type: 'gauge',
+    labels: ['key', 'token'],
+    meaning:
+      'Whether a token of a key with several `tokens` is asked (1), or is set aside or has not answered yet (0).',
+    alert: '0 for 5 minutes: the other tokens do its work. The log says why it was set aside.',
+  },
   buildInfo: {
     name: 'kmsplugin_build_info',
     type: 'gauge',

@@ -47,6 +47,7 @@ export function createPrometheusMetrics(options: PrometheusMetricsOptions): Prom
   const probeTimestamp = gauge(ownMetrics.probeTimestamp)
   const keyIdHash = gauge(ownMetrics.keyIdHash)
   const hsmChildRestarts = counter(ownMetrics.hsmChildRestarts)
+  const hsmTokenUp = gauge(ownMetrics.hsmTokenUp)
   gauge(ownMetrics.buildInfo).set({ version: options.version, node: options.node }, 1)
   const logLinesDropped = counter(ownMetrics.logLinesDropped)
   registerProcessMetrics(registry)
@@ -83,6 +84,7 @@ export function createPrometheusMetrics(options: PrometheusMetricsOptions): Prom
       keyIdHash.set({ key_id_hash: hashOf(keyId) }, 1)
     },
     hsmChildRestarted: (key) => hsmChildRestarts.inc({ key }),
+    tokenHealth: (key, token, isUp) => hsmTokenUp.set({ key, token }, isUp ? 1 : 0),
     async scrape() {
       logLinesDropped.reset()
       logLinesDropped.inc(options.droppedLogLines())

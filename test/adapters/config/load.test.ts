@@ -142,6 +142,7 @@ describe('single values', () => {
         socketGroup: '',
         kmsV1: false,
         drainTimeoutMs: 5000,
+        stateDir: undefined,
       },
       envelope: {
         cipher: 'A256GCM',

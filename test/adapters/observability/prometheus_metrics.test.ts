@@ -21,6 +21,7 @@ function makeUsed(): PrometheusMetrics {
   metrics.probeFinished('hsm', 'OK')
   metrics.keyIdPublished('pkcs11:a.b')
   metrics.hsmChildRestarted('hsm')
+  metrics.tokenHealth('hsm', '0:k8s-a', true)
   return metrics
 }
 
@@ -167,6 +168,16 @@ describe('the events of the port', () => {
     const at = await valueOf(metrics, 'kmsplugin_probe_last_timestamp_seconds', { key: 'old' })
     expect(at).toBeGreaterThanOrEqual(before)
     expect(at).toBeLessThanOrEqual(after)
+  })
+
+  test('a token of several is as it was said last', async () => {
+    const metrics = make()
+    metrics.tokenHealth('hsm', '0:k8s-a', false)
+    metrics.tokenHealth('hsm', '1:k8s-b', true)
+    metrics.tokenHealth('hsm', '0:k8s-a', true)
+    metrics.tokenHealth('hsm', '1:k8s-b', false)
+    const of = async (token: string) => valueOf(metrics, 'kmsplugin_hsm_token_up', { key: 'hsm', token })
+    expect([await of('0:k8s-a'), await of('1:k8s-b')]).toEqual([1, 0])
   })
 
   test('only the current key id is shown, hashed as kube-apiserver hashes it', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { CallQueue, MAX_WAITING_CALLS } from '../../../src/adapters/backends/pkcs11/call_queue.js'
-import type { HsmResult } from '../../../src/adapters/backends/pkcs11/messages.js'
+import type { HsmResult } from '../../../src/adapters/backends/pkcs11/shared/messages.js'
 import { KmsError } from '../../../src/ports/errors.js'
 import { ManualClock } from '../../doubles/manual_clock.js'
 import { outcomeOf } from '../../doubles/outcome.js'
@@ -8,8 +8,8 @@ import { outcomeOf } from '../../doubles/outcome.js'
 const request = { op: 'identify' } as const
 
 function result(): HsmResult {
-  const identity = { ckaId: Buffer.from('id'), checkValue: Buffer.from('abc') }
-  return { identity, bytes: Buffer.alloc(32, 7), facts: {} }
+  const identity = { keyType: 'AES-256' as const, ckaId: Buffer.from('id'), checkValue: Buffer.from('abc') }
+  return { identity, bytes: Buffer.alloc(32, 7) }
 }
 
 function setUp() {

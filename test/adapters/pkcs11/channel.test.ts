@@ -5,7 +5,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { Channel, MAX_MESSAGE_BYTES } from '../../../src/adapters/backends/pkcs11/channel.js'
+import { Channel, MAX_MESSAGE_BYTES } from '../../../src/adapters/backends/pkcs11/shared/channel.js'
 import { until } from '../../support/plugin.js'
 
 let dir: string

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import { describe, expect, test } from 'vitest'
-import { ckrRow, isKnownCkr } from '../../../src/adapters/backends/pkcs11/ckr.js'
+import { ckrRow, isKnownCkr } from '../../../src/adapters/backends/pkcs11/shared/ckr.js'
 import { softHsmMissing } from '../../support/softhsm.js'
 
 const all = Array.from({ length: 0x400 }, (_, rv) => rv).filter(isKnownCkr)

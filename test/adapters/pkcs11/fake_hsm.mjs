@@ -1,11 +1,11 @@
-/** Stands in for the HSM process and misbehaves as its `keyLabel` says. */
+/** Stands in for the HSM process and misbehaves as the label of its key says. */
 import { Buffer } from 'node:buffer'
 import { closeSync, existsSync, writeFileSync, writeSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { join } from 'node:path'
 import process from 'node:process'
 import { setInterval, setTimeout } from 'node:timers'
-import { Channel } from '../../../dist/adapters/backends/pkcs11/channel.js'
+import { Channel } from '../../../dist/adapters/backends/pkcs11/shared/channel.js'
 
 const pipe = new Socket({ fd: 3, readable: true, writable: true })
 const channel = new Channel(pipe, {
@@ -16,13 +16,13 @@ let behaviour = ''
 let held = []
 let mostHeld = 0
 
-const identity = { ckaId: Buffer.from('id'), checkValue: Buffer.from('abc') }
-const answer = (id, facts = {}) =>
-  channel.send({ type: 'done', id, result: { identity, bytes: Buffer.from(`answer ${id}`), facts } })
+const identity = { keyType: 'AES-256', ckaId: Buffer.from('id'), checkValue: Buffer.from('abc') }
+const answer = (id, sealing) =>
+  channel.send({ type: 'done', id, result: { identity, bytes: Buffer.from(`answer ${id}`), sealing } })
 
 function receive(message) {
   if (message.type === 'start') {
-    behaviour = message.target.keyLabel
+    behaviour = message.target.key.label
     if (behaviour === 'crashes at start') process.exit(3)
     if (behaviour === 'cannot serve') {
       return channel.send({
@@ -32,7 +32,7 @@ function receive(message) {
     }
     if (behaviour === 'is never ready') return
     if (behaviour === 'is ready once') {
-      const mark = join(message.target.tokenLabel, 'was-ready')
+      const mark = join(message.target.token.label, 'was-ready')
       if (existsSync(mark)) return
       writeFileSync(mark, '')
     }
@@ -40,6 +40,10 @@ function receive(message) {
     return channel.send({ type: 'askLogin' })
   }
   if (message.type === 'grant') {
+    if (behaviour === 'dies of a refusal') {
+      channel.send({ type: 'loginRefused', text: 'refused' })
+      return void setTimeout(() => process.exit(9), 50)
+    }
     channel.send({ type: 'loggedIn' })
     return channel.send({ type: 'capacity', calls: 2 })
   }
@@ -56,8 +60,8 @@ function receive(message) {
       return
     case 'says nonsense':
       channel.send('nonsense')
-      channel.send({ type: 'done', id: id + 1000, result: { identity, bytes: Buffer.from('x'), facts: {} } })
-      channel.send({ type: 'done', id, result: { identity: {}, bytes: Buffer.from('x'), facts: {} } })
+      channel.send({ type: 'done', id: id + 1000, result: { identity, bytes: Buffer.from('x') } })
+      channel.send({ type: 'done', id, result: { identity: {}, bytes: Buffer.from('x') } })
       channel.send({ type: 'loggedIn' })
       return answer(id)
     case 'answers late':
@@ -69,7 +73,7 @@ function receive(message) {
       mostHeld = Math.max(mostHeld, held.length)
       return void setTimeout(() => {
         held = held.filter((each) => each !== id)
-        answer(id, { mostHeld: String(mostHeld) })
+        answer(id, { mechanism: 'none', why: String(mostHeld) })
       }, 5)
     case 'loses the device':
       return channel.send({

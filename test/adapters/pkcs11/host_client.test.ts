@@ -33,12 +33,12 @@ function start(behaviour: string, callTimeoutMs = 10_000): void {
   restarts = 0
   host = new HostClient({
     module: join(dir, 'module.so'),
-    tokenLabel: dir,
-    keyLabel: behaviour,
+    target: { token: { label: dir }, key: { label: behaviour }, mechanism: 'auto', allowWeakKey: [] },
     pinPath: join(dir, 'pin'),
     entry: new URL('./fake_hsm.mjs', import.meta.url),
     env: {},
     callTimeoutMs,
+    stateDir: undefined,
     oneShot: false,
     clock,
     logger: log,
@@ -90,6 +90,17 @@ describe('the plugin in front of an HSM process', () => {
       expect(await Promise.all(calls)).toEqual(Array(3).fill('ERR_BACKEND_UNAVAILABLE'))
       await host.close()
     }
+  })
+
+  test('one that dies between a refused PIN and its fingerprint is the last one with this PIN file', async () => {
+    start('dies of a refusal')
+    for (let i = 0; i < 5; i++) {
+      expect(await outcomeOf(host.call(identify, soon()))).toBe('ERR_LOGIN_REFUSED')
+    }
+    expect(log.texts('info').filter((text) => text === 'HSM process started')).toHaveLength(1)
+    await writeFile(join(dir, 'pin'), '4321\n')
+    expect(await outcomeOf(host.call(identify, soon()))).toBe('ERR_LOGIN_REFUSED')
+    expect(restarts).toBe(1)
   })
 
   test('a process that lost its channel and lives on is killed', async () => {
@@ -171,7 +182,7 @@ describe('the plugin in front of an HSM process', () => {
   test('no more calls are under way than the process takes at once', async () => {
     start('answers slowly')
     const all = await Promise.all(Array.from({ length: 20 }, async () => host.call(identify, soon())))
-    expect(all.at(-1)?.facts['mostHeld']).toBe('2')
+    expect(all.at(-1)?.sealing?.why).toBe('2')
   })
 
   test('no more than 256 calls wait', async () => {

@@ -1,6 +1,7 @@
 /** Which keys on a token pass for a KEK, what `check` says of them, and what `keygen` makes. */
 import { chmod, copyFile, cp, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { randomBytes } from 'node:crypto'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Pkcs11Settings } from '../../../src/adapters/backends/pkcs11/settings.js'
@@ -17,8 +18,13 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the KEK and what leads 
     hsm = await makeSoftHsm()
     hsm.change(
       { do: 'makeAes', label: 'good' },
-      { do: 'makeAes', label: 'two' },
-      { do: 'makeAes', label: 'two' },
+      { do: 'makeAes', label: 'two', id: 'aa01' },
+      { do: 'makeAes', label: 'two', id: 'aa02' },
+      { do: 'makeAes', label: 'wrap only', encrypt: false, decrypt: false, wrap: true, unwrap: true },
+      { do: 'makeAes', label: 'cbc', id: 'cc' },
+      { do: 'makeSecret', label: 'cbc mac', id: 'cc686d6163' },
+      { do: 'makeSecret', label: 'hmac' },
+      { do: 'makeRsa', label: 'rsa-1024', bits: 1024 },
       { do: 'makeAes', label: 'aes-128', bytes: 16 },
       { do: 'makeAes', label: 'no encrypt', encrypt: false },
       { do: 'makeAes', label: 'no decrypt', decrypt: false },
@@ -69,20 +75,117 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the KEK and what leads 
     await wrapper.close()
   })
 
-  test('what is no AES-256 key that encrypts and decrypts is refused, and the attribute is named', async () => {
+  test('what is no KEK is refused, and the message names the reason', async () => {
     const cases: readonly (readonly [label: string, named: string])[] = [
-      ['two', 'several'],
       ['aes-128', 'CKA_VALUE_LEN 16'],
-      ['no encrypt', 'CKA_ENCRYPT'],
-      ['no decrypt', 'CKA_DECRYPT'],
       ['no id', 'before its first use'],
-      ['rsa', 'CKA_CLASS'],
+      ['hmac', 'CKA_KEY_TYPE'],
+      ['rsa-1024', '1024 bits'],
     ]
     for (const [keyLabel, named] of cases) {
       const text = await refusal({ keyLabel })
       expect(text, keyLabel).toMatch(/^ERR_KEY_UNUSABLE/)
       expect(text, keyLabel).toContain(named)
     }
+  })
+
+  test('several keys that match are an error that lists them, and a CKA_ID tells them apart', async () => {
+    const text = await refusal({ keyLabel: 'two' })
+    expect(text).toMatch(/^ERR_KEY_UNUSABLE: 2 keys are "two"/)
+    for (const id of ['aa01', 'aa02']) expect(text).toContain(`AES "two" with CKA_ID ${id}`)
+    expect(await refusal({ keyLabel: 'two', ckaId: 'AA02' })).toBe('OK')
+    expect(await refusal({ keyLabel: 'good', ckaId: 'aa02' })).toMatch(/^ERR_KEY_NOT_FOUND/)
+  })
+
+  test('one KEK has one key id, whether label, CKA_ID or a URI names it', async () => {
+    const { module, tokenLabel, pinFile } = hsm
+    const uri = `pkcs11:token=${tokenLabel};object=two;id=%aa%02?module-path=${module}&pin-source=${pinFile}`
+    const byId = { backend: 'pkcs11', module, tokenLabel, pin: `file:${pinFile}`, ckaId: 'aa02' } as const
+    const byUri = { backend: 'pkcs11', uri } as const
+    const ids = []
+    for (const settings of [byId, byUri]) {
+      const wrapper = backend.open(settings, openOn(hsm).deps)
+      ids.push(await wrapper.currentKeyId(soon()))
+      await wrapper.close()
+    }
+    expect(new Set(ids).size).toBe(1)
+  })
+
+  /** `OK`, or code and message, of a wrap. */
+  async function wrapping(change: Partial<Pkcs11Settings>): Promise<string> {
+    const { wrapper } = openOn(hsm, change)
+    try {
+      await wrapper.wrap(randomBytes(32), soon())
+      return 'OK'
+    } catch (error) {
+      return error instanceof KmsError ? `${error.code}: ${error.message}` : String(error)
+    } finally {
+      await wrapper.close()
+    }
+  }
+
+  test('a key that lacks what wrapping needs does not seal', async () => {
+    for (const [keyLabel, named] of [
+      ['no encrypt', 'CKA_ENCRYPT'],
+      ['no decrypt', 'CKA_DECRYPT'],
+    ] as const) {
+      const text = await wrapping({ keyLabel })
+      expect(text).toMatch(/^ERR_KEY_UNUSABLE/)
+      expect(text).toContain(named)
+    }
+  })
+
+  test('a weak key does not seal, and each exception must be named; a name too few is refused', async () => {
+    const weak = ['CKA_SENSITIVE', 'CKA_EXTRACTABLE', 'CKA_WRAP', 'CKA_UNWRAP'] as const
+    const text = await wrapping({ keyLabel: 'loose' })
+    expect(text).toMatch(/^ERR_KEY_UNUSABLE/)
+    for (const name of weak) expect(text).toContain(name)
+    for (const left of weak) {
+      const allowWeakKey = weak.filter((name) => name !== left)
+      expect(await wrapping({ keyLabel: 'loose', allowWeakKey })).toContain(`it has ${left}`)
+    }
+    expect(await wrapping({ keyLabel: 'loose', allowWeakKey: [...weak] })).toBe('OK')
+  })
+
+  test('a weak key still opens what it wrapped', async () => {
+    const allowWeakKey = ['CKA_SENSITIVE', 'CKA_EXTRACTABLE', 'CKA_WRAP', 'CKA_UNWRAP'] as const
+    const sealing = openOn(hsm, { keyLabel: 'loose', allowWeakKey: [...allowWeakKey] }).wrapper
+    const dek = randomBytes(32)
+    const wrapped = await sealing.wrap(dek, soon())
+    await sealing.close()
+    const opening = openOn(hsm, { keyLabel: 'loose' }).wrapper
+    expect(await opening.currentKeyId(soon())).toBe(wrapped.keyId)
+    expect(Buffer.from(await opening.unwrap(wrapped, soon()))).toEqual(dek)
+    await opening.close()
+  })
+
+  test('the mechanism is the best that the key allows, and the log says which and why', async () => {
+    const { wrapper, log } = openOn(hsm, { keyLabel: 'wrap only' })
+    const dek = randomBytes(32)
+    const wrapped = await wrapper.wrap(dek, soon())
+    await wrapper.currentKeyId(soon())
+    expect(wrapped.bytes[0]).toBe(4)
+    expect(Buffer.from(await wrapper.unwrap(wrapped, soon()))).toEqual(dek)
+    const told = log.lines.find(({ text }) => text === 'how the KEK wraps')
+    expect(told?.fields['mechanism']).toBe('aes-kwp')
+    expect(String(told?.fields['why'])).toContain('aes-gcm')
+    await wrapper.close()
+    expect(await wrapping({ keyLabel: 'wrap only', mechanism: 'aes-gcm' })).toMatch(/^ERR_KEY_UNUSABLE/)
+  })
+
+  test('what one mechanism wrapped opens when another was chosen since', async () => {
+    const open = (mechanism: NonNullable<Pkcs11Settings['mechanism']>) =>
+      openOn(hsm, { keyLabel: 'cbc', mechanism }).wrapper
+    const dek = randomBytes(32)
+    const before = open('aes-cbc-hmac')
+    const wrapped = await before.wrap(dek, soon())
+    await before.close()
+    const after = open('aes-gcm')
+    const again = await after.wrap(dek, soon())
+    expect([wrapped.bytes[0], again.bytes[0]]).toEqual([5, 1])
+    expect(again.keyId).toBe(wrapped.keyId)
+    expect(Buffer.from(await after.unwrap(wrapped, soon()))).toEqual(dek)
+    await after.close()
   })
 
   test('a token that is not there is an outage, and the message names those that are', async () => {
@@ -148,25 +251,42 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the KEK and what leads 
     expect(findings.map(({ level, subject }) => `${level} ${subject}`)).toEqual([
       'ok keys.hsm.module',
       'ok keys.hsm.pin',
-      'ok keys.hsm.tokenLabel',
-      'ok keys.hsm.keyLabel',
+      'ok keys.hsm.token',
+      'ok keys.hsm.key',
     ])
   })
 
-  test('check warns of each attribute that weakens a KEK that works', async () => {
-    const findings = await check({ keyLabel: 'loose' })
+  test('check refuses a weak KEK, and warns of each attribute that is excepted; the evidence has all of them', async () => {
+    const [, , , refused] = await check({ keyLabel: 'loose' })
+    expect(refused?.level).toBe('error')
+    const verdicts = Object.fromEntries((refused?.evidence ?? []).map(({ name, verdict }) => [name, verdict]))
+    expect(verdicts).toMatchObject({
+      CKA_ENCRYPT: 'ok',
+      CKA_EXTRACTABLE: 'refused',
+      CKA_MODIFIABLE: 'advised',
+    })
+    const allowWeakKey: Pkcs11Settings['allowWeakKey'] = [
+      'CKA_SENSITIVE',
+      'CKA_EXTRACTABLE',
+      'CKA_WRAP',
+      'CKA_UNWRAP',
+    ]
+    const findings = await check({ keyLabel: 'loose', allowWeakKey })
     const warned = findings.filter(({ level }) => level === 'warning').map(({ text }) => text)
-    expect(warned).toHaveLength(5)
-    for (const name of ['CKA_SENSITIVE', 'CKA_EXTRACTABLE', 'CKA_WRAP', 'CKA_UNWRAP', 'CKA_MODIFIABLE']) {
-      expect(warned.some((text) => text.includes(name))).toBe(true)
+    for (const name of [...allowWeakKey, 'CKA_MODIFIABLE']) {
+      expect(
+        warned.some((text) => text.includes(name)),
+        name,
+      ).toBe(true)
     }
+    expect(findings.some(({ level }) => level === 'error')).toBe(false)
   })
 
   test('check puts an error where the operator must look', async () => {
     const errors = async (change: Partial<Pkcs11Settings>) =>
       (await check(change)).filter(({ level }) => level === 'error').map(({ subject }) => subject)
-    expect(await errors({ keyLabel: 'rsa' })).toEqual(['keys.hsm.keyLabel'])
-    expect(await errors({ tokenLabel: 'elsewhere' })).toEqual(['keys.hsm.tokenLabel'])
+    expect(await errors({ keyLabel: 'hmac' })).toEqual(['keys.hsm.key'])
+    expect(await errors({ tokenLabel: 'elsewhere' })).toEqual(['keys.hsm.token'])
     expect(await errors({ module: '/nowhere.so', pin: 'file:/nowhere' })).toEqual([
       'keys.hsm.module',
       'keys.hsm.pin',
@@ -177,11 +297,26 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the KEK and what leads 
     const settings = settingsOf(hsm, { keyLabel: 'made' })
     const { deps } = openOn(hsm)
     const line = await backend.keygen!(settings, deps)
-    expect(line).toMatch(/CKA_ID [0-9a-f]{32} and key id pkcs11:[a-z2-7]{26}\.[a-z2-7]{26}$/)
+    expect(line).toMatch(
+      /CKA_ID [0-9a-f]{32} and key id pkcs11:[a-z2-7]{26}\.[a-z2-7]{26}; it wraps with aes-gcm /,
+    )
     expect((await check({ keyLabel: 'made' })).every(({ level }) => level === 'ok')).toBe(true)
     expect(() => hsm.change({ do: 'relabel', label: 'made', to: 'other' })).toThrow()
     expect(await outcomeOf(backend.keygen!(settings, deps))).toBe('ERR_CONFIG_INVALID')
     const taken = settingsOf(hsm, { keyLabel: 'rsa' })
     expect(await outcomeOf(backend.keygen!(taken, deps))).toBe('ERR_CONFIG_INVALID')
+  })
+
+  test('keygen makes for each mechanism of the token a key that check passes', async () => {
+    for (const mechanism of ['aes-gcm', 'aes-kwp', 'aes-kw', 'aes-cbc-hmac'] as const) {
+      const change = { keyLabel: `for ${mechanism}`, mechanism }
+      await backend.keygen!(settingsOf(hsm, change), openOn(hsm).deps)
+      const findings = await check(change)
+      expect(
+        findings.filter(({ level }) => level !== 'ok'),
+        mechanism,
+      ).toEqual([])
+      expect(findings.at(-1)?.text).toContain(`wraps with ${mechanism}`)
+    }
   })
 })

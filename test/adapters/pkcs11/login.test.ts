@@ -1,10 +1,11 @@
 import { realpathSync } from 'node:fs'
-import { chmod, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { chmod, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { login } from '../../../src/adapters/backends/pkcs11/child/login.js'
 import type { Token } from '../../../src/adapters/backends/pkcs11/child/token.js'
 import { loginMemoryOf } from '../../../src/adapters/backends/pkcs11/login_memory.js'
+import { tokenName } from '../../../src/adapters/backends/pkcs11/shared/token_name.js'
 import { pinFileIdentity } from '../../../src/adapters/backends/pkcs11/pin_file.js'
 import { outcomeOf } from '../../doubles/outcome.js'
 import { makeSoftHsm, onSoftHsm, softHsmMissing, type SoftHsm } from '../../support/softhsm.js'
@@ -15,12 +16,12 @@ const WRONG = '99999999'
 test('nobody logs in to a token that is locked or that the next wrong PIN would lock', () => {
   const flags = { CKF_USER_PIN_LOCKED: 4, CKF_USER_PIN_FINAL_TRY: 2, CKF_USER_PIN_COUNT_LOW: 1, CKU_USER: 1 }
   for (const flag of [flags.CKF_USER_PIN_LOCKED, flags.CKF_USER_PIN_FINAL_TRY]) {
-    const token = { label: 't', p11: flags, isLoggedIn: () => false, info: () => ({ flags: flag }) }
+    const token = { name: 'token "t"', p11: flags, isLoggedIn: () => false, info: () => ({ flags: flag }) }
     const tried = (): never => {
       throw new Error('it tried')
     }
-    const grant = { refused: [], cautious: false, oneShot: false }
-    const verdict = login(token as unknown as Token, Buffer.alloc(8), Buffer.alloc(16), grant, tried)
+    const grant = { salt: '', refused: [], ifCountLow: 'try' } as const
+    const verdict = login(token as unknown as Token, Buffer.alloc(8), grant, tried)
     expect(verdict.type).toBe('notTried')
   }
 })
@@ -39,8 +40,8 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the login to a token'),
     return open()
   }
 
-  function open(keyLabel = 'kek'): Opened {
-    const one = openOn(hsm, { keyLabel })
+  function open(keyLabel = 'kek', stateDir?: string): Opened {
+    const one = openOn(hsm, { keyLabel }, stateDir === undefined ? {} : { stateDir })
     opened.push(one)
     return one
   }
@@ -103,17 +104,64 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the login to a token'),
     expect(message + JSON.stringify(one.log.lines)).not.toContain(WRONG)
   })
 
-  test('a login that ended without an answer is repeated, but not when the token counts a failed one', async () => {
+  test('a login that ended without an answer is repeated, but not while the token counts a failed one', async () => {
     const one = await setUp('24681357')
-    const memory = loginMemoryOf(realpathSync(hsm.module), hsm.tokenLabel)
-    memory.grant((await pinFileIdentity(hsm.pinFile))!)
+    const place = { module: realpathSync(hsm.module), tokenName: tokenName({ label: hsm.tokenLabel }) }
+    const memory = loginMemoryOf({ ...place, stateDir: undefined }, one.log)
+    const unanswered = async () => {
+      const identity = (await pinFileIdentity(hsm.pinFile))!
+      ;(await memory.begin(identity, new AbortController().signal))?.abandon()
+    }
+    await unanswered()
     expect(await ask(one)).toBe('OK')
     await one.wrapper.close()
     pinCountLow()
-    memory.grant((await pinFileIdentity(hsm.pinFile))!)
+    await unanswered()
     const two = open()
     expect(await ask(two)).toBe('ERR_LOGIN_REFUSED')
     expect(two.logins()).toBe(0)
+    hsm.change({ do: 'login' })
+    await expect.poll(async () => ask(two), { timeout: 10_000 }).toBe('OK')
+  })
+
+  test('a token that counts a failed login is left alone by a program that would not know whose it was', async () => {
+    const one = await setUp('24681357')
+    pinCountLow()
+    for (let i = 0; i < 5; i++) expect(await ask(one)).toBe('ERR_LOGIN_REFUSED')
+    expect(one.logins()).toBe(0)
+    const failure: unknown = await one.wrapper.currentKeyId(soon()).catch((error: unknown) => error)
+    expect((failure as Error).message).toContain('log in to it once by hand')
+    expect((failure as Error).message).toContain('server.stateDir')
+    hsm.change({ do: 'login' })
+    await expect.poll(async () => ask(one), { timeout: 10_000 }).toBe('OK')
+    expect(one.starts()).toBeLessThan(10)
+  })
+
+  test('it is not left alone by one that was logged in with this PIN file before, nor by one with a state folder', async () => {
+    const one = await setUp('24681357')
+    expect(await ask(one)).toBe('OK')
+    pinCountLow()
+    process.kill(one.pid(), 'SIGKILL')
+    await expect.poll(async () => ask(one), { timeout: 10_000 }).toBe('OK')
+    pinCountLow()
+    expect(await ask(open('kek', join(hsm.dir, 'state')))).toBe('OK')
+  })
+
+  test('with a state folder, the refusal names the file whose deletion has the PIN tried again, while it runs', async () => {
+    await setUp(WRONG)
+    const dir = join(hsm.dir, 'state')
+    const one = open('kek', dir)
+    expect(await ask(one)).toBe('ERR_LOGIN_REFUSED')
+    const failure: unknown = await one.wrapper.currentKeyId(soon()).catch((error: unknown) => error)
+    const [file = '', ...more] = await readdir(dir)
+    expect(more).toEqual([])
+    expect((failure as Error).message).toContain(`delete ${join(dir, file)}`)
+    hsm.change({ do: 'setPin', pin: WRONG })
+    expect(await ask(one)).toBe('ERR_LOGIN_REFUSED')
+    await rm(join(dir, file))
+    expect(await ask(one)).toBe('OK')
+    expect(one.logins()).toBe(2)
+    await expect.poll(async () => readdir(dir)).toEqual([])
   })
 
   test('a command leaves the tries to the plugin: none while the token counts a failed login, and no PIN is blamed', async () => {

@@ -5,7 +5,8 @@ import { pkcs11Backend } from '../../../src/adapters/backends/pkcs11/index.js'
 import type { Pkcs11Settings } from '../../../src/adapters/backends/pkcs11/settings.js'
 import type { CallOptions, KeyWrapper } from '../../../src/ports/key_wrapper.js'
 import { RecordingLogger } from '../../doubles/recording_logger.js'
-import { hsmEntry, type SoftHsm } from '../../support/softhsm.js'
+import { hsmEntry } from '../../support/softhsm.js'
+import type { TokenAccess } from '../../support/token_objects.js'
 
 export const clock = createSystemClock()
 export const backend = pkcs11Backend(hsmEntry)
@@ -15,9 +16,20 @@ export function soon(withinMs = 20_000): CallOptions {
   return { deadlineMs: clock.nowMs() + withinMs }
 }
 
-export function settingsOf(hsm: SoftHsm, change: Partial<Pkcs11Settings> = {}): Pkcs11Settings {
-  const { module, tokenLabel, pinFile } = hsm
-  return { backend: 'pkcs11', module, tokenLabel, pin: `file:${pinFile}`, keyLabel: 'kek', ...change }
+/** A token of any module, and where its PIN lies. */
+export type UsableToken = TokenAccess & { readonly pinFile: string }
+
+export function settingsOf(token: UsableToken, change: Partial<Pkcs11Settings> = {}): Pkcs11Settings {
+  const { module, libraryParameters, tokenLabel, pinFile } = token
+  return {
+    backend: 'pkcs11',
+    module,
+    ...(libraryParameters === undefined ? {} : { libraryParameters }),
+    tokenLabel,
+    pin: `file:${pinFile}`,
+    keyLabel: 'kek',
+    ...change,
+  }
 }
 
 export interface Opened {
@@ -31,28 +43,36 @@ export interface Opened {
   /** How often C_Login was called. */
   readonly logins: () => number
   readonly restarts: () => number
+  /** Whether each of several tokens is up. */
+  readonly tokens: ReadonlyMap<string, boolean>
 }
 
 /** The caller closes the wrapper. */
 export function openOn(
-  hsm: SoftHsm,
+  hsm: UsableToken,
   change: Partial<Pkcs11Settings> = {},
   extra: {
     readonly callTimeoutMs?: number
     readonly env?: Record<string, string>
     readonly entry?: URL
+    readonly stateDir?: string
   } = {},
 ): Opened {
   const log = new RecordingLogger()
   let restarts = 0
+  const tokens = new Map<string, boolean>()
   const deps: BackendDeps = {
     key: 'hsm',
     clock,
     logger: log,
     callTimeoutMs: extra.callTimeoutMs ?? 10_000,
     env: { ...hsm.env, ...extra.env },
+    stateDir: extra.stateDir,
     onRestart: () => {
       restarts += 1
+    },
+    onTokenHealth: (token, isUp) => {
+      tokens.set(token, isUp)
     },
   }
   const started = () => log.lines.filter(({ text }) => text === 'HSM process started')
@@ -64,5 +84,6 @@ export function openOn(
     starts: () => started().length,
     logins: () => log.lines.filter(({ text }) => text === 'C_Login').length,
     restarts: () => restarts,
+    tokens,
   }
 }

@@ -6,9 +6,15 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { WrappedDek } from '../../../src/ports/key_wrapper.js'
 import { outcomeOf } from '../../doubles/outcome.js'
+import {
+  faultModuleMissing,
+  makeFaultModule,
+  onFaultModule,
+  overlapping,
+  type FaultModule,
+} from '../../support/fault_module.js'
 import { until } from '../../support/plugin.js'
 import { hsmEntry, makeSoftHsm, onSoftHsm, softHsmMissing, type SoftHsm } from '../../support/softhsm.js'
-import { faultyModuleMissing, makeFaultyModule, type FaultyModule } from './faulty_module.js'
 import { openOn, settingsOf, soon, type Opened } from './opened.js'
 
 /** Gone, or only waiting to be reaped. */
@@ -203,11 +209,11 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the HSM process'), () =
   })
 
   /**
-   * A plugin of a few lines, which is killed as soon as its log says `mark`.
+   * A plugin of a few lines, which is killed as soon as `pidIn` finds the pid of its HSM process in its log.
    *
-   * @returns The pid of its HSM process.
+   * @returns That pid.
    */
-  async function orphan(module: string, mark: string): Promise<number> {
+  async function orphan(module: string, pidIn: (log: string) => number | undefined): Promise<number> {
     const index = new URL('../index.js', hsmEntry).href
     const script = join(hsm.dir, 'plugin.mjs')
     const settings = JSON.stringify(settingsOf(hsm, { module }))
@@ -227,200 +233,203 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the HSM process'), () =
     })
     let output = ''
     plugin.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
-    await until(() => output.includes(mark))
-    const pid = Number(/"pid":(\d+)/.exec(output)?.[1])
+    let found: number | undefined
+    await until(() => (found = pidIn(output)) !== undefined)
+    const pid = Number(found)
     expect(await isGone(pid)).toBe(false)
     plugin.kill('SIGKILL')
     return pid
   }
 
   test('it ends when the plugin is killed', async () => {
-    const pid = await orphan(hsm.module, 'HSM process ready')
+    const pid = await orphan(hsm.module, (log) =>
+      log.includes('HSM process ready') ? Number(/"pid":(\d+)/.exec(log)?.[1]) : undefined,
+    )
     await until(async () => isGone(pid))
   })
 
-  describe.skipIf(faultyModuleMissing !== undefined)(
-    `with a module that fails${faultyModuleMissing === undefined ? '' : ` (skipped: ${faultyModuleMissing})`}`,
-    () => {
-      let faulty: FaultyModule
-      let wrapped: WrappedDek
+  describe.skipIf(faultModuleMissing !== undefined)(onFaultModule('with a module that fails'), () => {
+    let fault: FaultModule
+    let wrapped: WrappedDek
 
-      beforeEach(async () => {
-        faulty = makeFaultyModule(hsm)
+    beforeEach(async () => {
+      fault = makeFaultModule(hsm)
+      await opened.wrapper.close()
+      opened = openOn(hsm, { module: fault.path }, { callTimeoutMs: 500 })
+      wrapped = await opened.wrapper.wrap(dek, soon())
+    })
+
+    const waiting = (name: string) =>
+      fault.calls().find((call) => call.name === name && call.rv === undefined)
+    const unwrap = async (within = 20_000) => outcomeOf(opened.wrapper.unwrap(wrapped, soon(within)))
+
+    test('logged out: it logs in again, once for all calls that wait, and no call fails', async () => {
+      fault.set(['C_DecryptInit logout times=1'])
+      const outcomes = await Promise.all(Array.from({ length: 16 }, async () => unwrap()))
+      expect(new Set(outcomes)).toEqual(new Set(['OK']))
+      expect([opened.starts(), opened.logins()]).toEqual([1, 2])
+      const calls = fault.calls()
+      expect(calls.filter(({ name }) => name === 'C_Login')).toHaveLength(2)
+      expect(overlapping(calls).filter(([a, b]) => a.session !== '0' && a.session === b.session)).toEqual([])
+    })
+
+    test('logged out and refused: the PIN is tried once more and never again, until its file changes', async () => {
+      fault.set(['C_Login rv=0xa0', 'C_FindObjectsInit logout times=1'])
+      expect(await outcomeOf(opened.wrapper.currentKeyId(soon()))).toBe('ERR_LOGIN_REFUSED')
+      for (let i = 0; i < 3; i++) expect(await unwrap()).toBe('ERR_LOGIN_REFUSED')
+      expect([opened.starts(), opened.logins()]).toEqual([1, 2])
+      fault.heal()
+      hsm.change({ do: 'setPin', pin: '11223344' })
+      await writeFile(hsm.pinFile, '11223344')
+      expect(await unwrap()).toBe('OK')
+      expect([opened.starts(), opened.logins()]).toEqual([2, 3])
+    })
+
+    test('a PIN that is locked, expired or not set is not held against the PIN: a touched file is tried again', async () => {
+      for (const rv of ['0xa3', '0xa4', '0x102']) {
         await opened.wrapper.close()
-        opened = openOn(hsm, { module: faulty.path }, { callTimeoutMs: 500 })
-        wrapped = await opened.wrapper.wrap(dek, soon())
-      })
+        fault.set([`C_Login rv=${rv}`])
+        opened = openOn(hsm, { module: fault.path })
+        for (let i = 0; i < 3; i++) expect(await unwrap(), rv).toBe('ERR_LOGIN_REFUSED')
+        expect([opened.starts(), opened.logins()]).toEqual([1, 1])
+        fault.heal()
+        expect(await unwrap(), rv).toBe('ERR_LOGIN_REFUSED')
+        await utimes(hsm.pinFile, new Date(), new Date())
+        expect(await unwrap(), rv).toBe('OK')
+        expect([opened.starts(), opened.logins()]).toEqual([2, 2])
+      }
+    })
 
-      const unwrap = async (within = 20_000) => outcomeOf(opened.wrapper.unwrap(wrapped, soon(within)))
+    test('all sessions closed under it: it opens new ones and logs in again, and no call fails', async () => {
+      fault.set(['C_FindObjectsInit closeall times=1'])
+      expect(await works()).toBe(true)
+      fault.set(['C_DecryptInit closeall times=1'])
+      expect(await unwrap()).toBe('OK')
+      expect(opened.starts()).toBe(1)
+    })
 
-      test('logged out: it logs in again, once for all calls that wait, and no call fails', async () => {
-        faulty.break('C_DecryptInit', 'logout')
-        const outcomes = await Promise.all(Array.from({ length: 16 }, async () => unwrap()))
-        expect(new Set(outcomes)).toEqual(new Set(['OK']))
-        expect([opened.starts(), opened.logins()]).toEqual([1, 2])
-      })
+    test('altered bytes are told from a bad device by a round trip under the KEK, and the process stays', async () => {
+      const bytes = Buffer.from(wrapped.bytes)
+      bytes.writeUInt8(bytes.readUInt8(30) ^ 1, 30)
+      const altered = async () => outcomeOf(opened.wrapper.unwrap({ ...wrapped, bytes }, soon()))
+      expect(await altered()).toBe('ERR_DECRYPTION_FAILED')
+      for (const rv of ['0x5', '0x6', '0x20', '0x21', '0x80000001']) {
+        fault.set([`C_Decrypt rv=${rv} times=1`])
+        expect(await altered(), rv).toBe('ERR_DECRYPTION_FAILED')
+      }
+      for (const rv of ['0x40', '0x41', '0x42']) {
+        fault.set([`C_Decrypt rv=${rv}`])
+        expect(await unwrap()).toBe('ERR_DECRYPTION_FAILED')
+      }
+      fault.heal()
+      expect(await unwrap()).toBe('OK')
+      expect(opened.starts()).toBe(1)
+    })
 
-      test('logged out and refused: the PIN is tried once more and never again, until its file changes', async () => {
-        faulty.break('C_Login', '0xa0')
-        faulty.break('C_FindObjectsInit', 'logout')
-        expect(await outcomeOf(opened.wrapper.currentKeyId(soon()))).toBe('ERR_LOGIN_REFUSED')
-        for (let i = 0; i < 3; i++) expect(await unwrap()).toBe('ERR_LOGIN_REFUSED')
-        expect([opened.starts(), opened.logins()]).toEqual([1, 2])
-        faulty.heal('C_Login')
-        hsm.change({ do: 'setPin', pin: '11223344' })
-        await writeFile(hsm.pinFile, '11223344')
-        expect(await unwrap()).toBe('OK')
-        expect([opened.starts(), opened.logins()]).toEqual([2, 3])
-      })
+    test('a device that fails once does not make good bytes bad', async () => {
+      for (const rv of ['0x5', '0x6', '0x80000001']) {
+        fault.set([`C_Decrypt rv=${rv} times=1`])
+        expect(await unwrap(), rv).toBe('OK')
+      }
+      expect(opened.starts()).toBe(1)
+    })
 
-      test('a PIN that is locked, expired or not set is not held against the PIN: a touched file is tried again', async () => {
-        for (const rv of ['0xa3', '0xa4', '0x102']) {
-          await opened.wrapper.close()
-          faulty.break('C_Login', rv)
-          opened = openOn(hsm, { module: faulty.path })
-          for (let i = 0; i < 3; i++) expect(await unwrap(), rv).toBe('ERR_LOGIN_REFUSED')
-          expect([opened.starts(), opened.logins()]).toEqual([1, 1])
-          faulty.heal('C_Login')
-          expect(await unwrap(), rv).toBe('ERR_LOGIN_REFUSED')
-          await utimes(hsm.pinFile, new Date(), new Date())
-          expect(await unwrap(), rv).toBe('OK')
-          expect([opened.starts(), opened.logins()]).toEqual([2, 2])
-        }
-      })
+    test('a device that decrypts nothing at all is unavailable, and the next call has a new process', async () => {
+      for (const rv of ['0x5', '0x6', '0x20', '0x80000001']) {
+        const starts = opened.starts()
+        fault.set([`C_Decrypt rv=${rv}`])
+        expect(await unwrap(), rv).toBe('ERR_BACKEND_UNAVAILABLE')
+        fault.heal()
+        await until(async () => (await unwrap()) === 'OK')
+        expect(opened.starts()).toBeGreaterThan(starts)
+      }
+    })
 
-      test('all sessions closed under it: it opens new ones and logs in again, and no call fails', async () => {
-        faulty.break('C_FindObjectsInit', 'closeall')
-        expect(await works()).toBe(true)
-        faulty.break('C_DecryptInit', 'closeall')
-        expect(await unwrap()).toBe('OK')
-        expect(opened.starts()).toBe(1)
-      })
+    test('logged out between a doubtful answer and its proof: it logs in again, and the call does not fail', async () => {
+      fault.set(['C_Decrypt rv=0x5 times=1', 'C_FindObjectsInit logout times=1'])
+      expect(await unwrap()).toBe('OK')
+      expect([opened.starts(), opened.logins()]).toEqual([1, 2])
+    })
 
-      test('altered bytes are told from a bad device by a round trip under the KEK, and the process stays', async () => {
-        const bytes = Buffer.from(wrapped.bytes)
-        bytes.writeUInt8(bytes.readUInt8(30) ^ 1, 30)
-        const altered = async () => outcomeOf(opened.wrapper.unwrap({ ...wrapped, bytes }, soon()))
-        expect(await altered()).toBe('ERR_DECRYPTION_FAILED')
-        for (const rv of ['0x5!', '0x6!', '0x20!', '0x21!', '0x80000001!']) {
-          faulty.break('C_Decrypt', rv)
-          expect(await altered(), rv).toBe('ERR_DECRYPTION_FAILED')
-        }
-        for (const rv of ['0x40', '0x41', '0x42']) {
-          faulty.break('C_Decrypt', rv)
-          expect(await unwrap()).toBe('ERR_DECRYPTION_FAILED')
-        }
-        faulty.heal('C_Decrypt')
-        expect(await unwrap()).toBe('OK')
-        expect(opened.starts()).toBe(1)
-      })
-
-      test('a device that fails once does not make good bytes bad', async () => {
-        for (const rv of ['0x5!', '0x6!', '0x80000001!']) {
-          faulty.break('C_Decrypt', rv)
-          expect(await unwrap(), rv).toBe('OK')
-        }
-        expect(opened.starts()).toBe(1)
-      })
-
-      test('a device that decrypts nothing at all is unavailable, and the next call has a new process', async () => {
-        for (const rv of ['0x5', '0x6', '0x20', '0x80000001']) {
-          const starts = opened.starts()
-          faulty.break('C_Decrypt', rv)
-          expect(await unwrap(), rv).toBe('ERR_BACKEND_UNAVAILABLE')
-          faulty.heal('C_Decrypt')
-          await until(async () => (await unwrap()) === 'OK')
-          expect(opened.starts()).toBeGreaterThan(starts)
-        }
-      })
-
-      test('logged out between a doubtful answer and its proof: it logs in again, and the call does not fail', async () => {
-        faulty.break('C_Decrypt', '0x5!')
-        faulty.break('C_FindObjectsInit', 'logout')
-        expect(await unwrap()).toBe('OK')
-        expect([opened.starts(), opened.logins()]).toEqual([1, 2])
-      })
-
-      test('a process that answers nothing but faults is replaced after the fifth, whatever they are', async () => {
-        for (const rv of ['0x2', '0x31', '0xb1']) {
-          const starts = opened.starts()
-          faulty.break('C_EncryptInit', rv)
-          for (let i = 0; i < 4; i++) {
-            expect(await outcomeOf(opened.wrapper.wrap(dek, soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
-          }
-          // A success in between starts the count anew.
-          expect(await unwrap()).toBe('OK')
-          for (let i = 0; i < 5; i++) {
-            expect(opened.starts()).toBe(starts)
-            expect(await outcomeOf(opened.wrapper.wrap(dek, soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
-          }
-          faulty.heal('C_EncryptInit')
-          await until(works)
-          expect(opened.starts()).toBe(starts + 1)
-        }
-      })
-
-      test('device gone: ERR_BACKEND_UNAVAILABLE, and the next call has a new process', async () => {
-        for (const rv of ['0x5', '0x6', '0x30', '0x32', '0xe0', '0x190', '0x3ff', '0x80000001']) {
-          const starts = opened.starts()
-          faulty.break('C_EncryptInit', rv)
+    test('a process that answers nothing but faults is replaced after the fifth, whatever they are', async () => {
+      for (const rv of ['0x2', '0x31', '0xb1']) {
+        const starts = opened.starts()
+        fault.set([`C_EncryptInit rv=${rv}`])
+        for (let i = 0; i < 4; i++) {
           expect(await outcomeOf(opened.wrapper.wrap(dek, soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
-          faulty.heal('C_EncryptInit')
-          await until(works)
-          expect(opened.starts()).toBeGreaterThan(starts)
         }
-      })
+        // A success in between starts the count anew.
+        expect(await unwrap()).toBe('OK')
+        for (let i = 0; i < 5; i++) {
+          expect(opened.starts()).toBe(starts)
+          expect(await outcomeOf(opened.wrapper.wrap(dek, soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
+        }
+        fault.heal()
+        await until(works)
+        expect(opened.starts()).toBe(starts + 1)
+      }
+    })
 
-      test('a session that stays gone is left to a new process', async () => {
-        faulty.break('C_EncryptInit', '0xb3')
+    test('device gone: ERR_BACKEND_UNAVAILABLE, and the next call has a new process', async () => {
+      for (const rv of ['0x5', '0x6', '0x30', '0x32', '0xe0', '0x190', '0x3ff', '0x80000001']) {
+        const starts = opened.starts()
+        fault.set([`C_EncryptInit rv=${rv}`])
         expect(await outcomeOf(opened.wrapper.wrap(dek, soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
-        faulty.heal('C_EncryptInit')
-        expect(await works()).toBe(true)
-        expect(opened.starts()).toBe(2)
-      })
+        fault.heal()
+        await until(works)
+        expect(opened.starts()).toBeGreaterThan(starts)
+      }
+    })
 
-      test('a crash of the module fails the calls in it and nothing else', async () => {
-        faulty.break('C_Decrypt', 'crash')
-        expect(await unwrap()).toBe('ERR_BACKEND_UNAVAILABLE')
-        faulty.heal('C_Decrypt')
-        expect(await unwrap()).toBe('OK')
-      })
+    test('a session that stays gone is left to a new process', async () => {
+      fault.set(['C_EncryptInit rv=0xb3'])
+      expect(await outcomeOf(opened.wrapper.wrap(dek, soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
+      fault.heal()
+      expect(await works()).toBe(true)
+      expect(opened.starts()).toBe(2)
+    })
 
-      test('a call that hangs leaves at its deadline, others are served meanwhile, then it is killed', async () => {
-        faulty.break('C_Decrypt', 'hang')
-        const first = opened.pid()
-        expect(await unwrap(100)).toBe('ERR_DEADLINE_EXCEEDED')
-        expect(await works()).toBe(true)
-        await until(async () => isGone(first))
-        faulty.heal('C_Decrypt')
-        expect(await unwrap()).toBe('OK')
-      })
+    test('a crash of the module fails the calls in it and nothing else', async () => {
+      fault.set(['C_Decrypt segv'])
+      expect(await unwrap()).toBe('ERR_BACKEND_UNAVAILABLE')
+      fault.heal()
+      expect(await unwrap()).toBe('OK')
+    })
 
-      test('a login that fails for another reason than the PIN is tried again', async () => {
-        await opened.wrapper.close()
-        faulty.break('C_Login', '0x30')
-        opened = openOn(hsm, { module: faulty.path })
-        expect(await outcomeOf(opened.wrapper.currentKeyId(soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
-        faulty.heal('C_Login')
-        expect(await works()).toBe(true)
-      })
+    test('a call that hangs leaves at its deadline, others are served meanwhile, then it is killed', async () => {
+      fault.set(['C_Decrypt hang'])
+      const first = opened.pid()
+      expect(await unwrap(100)).toBe('ERR_DEADLINE_EXCEEDED')
+      expect(await works()).toBe(true)
+      await until(async () => isGone(first))
+      fault.heal()
+      expect(await unwrap()).toBe('OK')
+    })
 
-      test('a start that hangs: callers leave at their deadlines, and closing ends it', async () => {
-        await opened.wrapper.close()
-        faulty.break('C_Initialize', 'hang')
-        opened = openOn(hsm, { module: faulty.path })
-        const { wrapper, pid, log } = opened
-        expect(await outcomeOf(wrapper.currentKeyId(soon(100)))).toBe('ERR_DEADLINE_EXCEEDED')
-        await until(() => log.lines.some(({ fields }) => fields['line'] === 'C_Initialize hang'))
-        await wrapper.close()
-        expect(await isGone(pid())).toBe(true)
-      })
+    test('a login that fails for another reason than the PIN is tried again', async () => {
+      await opened.wrapper.close()
+      fault.set(['C_Login rv=0x30'])
+      opened = openOn(hsm, { module: fault.path })
+      expect(await outcomeOf(opened.wrapper.currentKeyId(soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
+      fault.heal()
+      expect(await works()).toBe(true)
+    })
 
-      test('it ends when the plugin is killed, though a thread of it never returns', async () => {
-        faulty.break('C_Initialize', 'hang')
-        const pid = await orphan(faulty.path, 'C_Initialize hang')
-        await until(async () => isGone(pid))
-      })
-    },
-  )
+    test('a start that hangs: callers leave at their deadlines, and closing ends it', async () => {
+      await opened.wrapper.close()
+      fault.set(['C_Initialize hang'])
+      opened = openOn(hsm, { module: fault.path })
+      const { wrapper, pid } = opened
+      expect(await outcomeOf(wrapper.currentKeyId(soon(100)))).toBe('ERR_DEADLINE_EXCEEDED')
+      await until(() => waiting('C_Initialize') !== undefined)
+      await wrapper.close()
+      expect(await isGone(pid())).toBe(true)
+    })
+
+    test('it ends when the plugin is killed, though a thread of it never returns', async () => {
+      fault.set(['C_Initialize hang'])
+      const pid = await orphan(fault.path, () => waiting('C_Initialize')?.pid)
+      await until(async () => isGone(pid))
+    })
+  })
 })

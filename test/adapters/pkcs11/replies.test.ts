@@ -1,13 +1,18 @@
 import { expect, test } from 'vitest'
 import { parseReply } from '../../../src/adapters/backends/pkcs11/replies.js'
 
-const identity = { ckaId: Buffer.from('id'), checkValue: Buffer.from('abc') }
-const result = { identity, bytes: Buffer.alloc(61), facts: { token: 'x', CKA_WRAP: false } }
+const identity = { keyType: 'AES-256', ckaId: Buffer.from('id'), checkValue: Buffer.from('abc') }
+const rsa = { keyType: 'RSA-3072', ckaId: Buffer.from('id'), checkValue: Buffer.alloc(32) }
+const result = { identity, bytes: Buffer.alloc(61) }
+const sealing = { mechanism: 'aes-gcm', why: 'aes-gcm by C_Encrypt' }
+const evidence = { attribute: 'CKA_WRAP', value: 'true', wanted: 'false', verdict: 'refused' }
+const inspection = { token: 'x', tokenWarnings: ['y'], evidence: [evidence] }
 const failure = { code: 'ERR_KEY_NOT_FOUND', text: 'gone', replace: false }
 
 const wellFormed: readonly Record<string, unknown>[] = [
   { type: 'askLogin' },
   { type: 'loginStarted' },
+  { type: 'loginRefused', text: 'no' },
   { type: 'loggedIn' },
   { type: 'pinRefused', fingerprint: 'ab', text: 'no' },
   { type: 'notTried', text: 'no' },
@@ -15,7 +20,8 @@ const wellFormed: readonly Record<string, unknown>[] = [
   { type: 'capacity', calls: 4 },
   { type: 'failed', failure },
   { type: 'done', id: 1, result },
-  { type: 'done', id: 1, result: { ...result, others: [identity, identity] } },
+  { type: 'done', id: 1, result: { ...result, others: [identity, rsa] } },
+  { type: 'done', id: 1, result: { ...result, sealing, inspection } },
   { type: 'error', id: 1, failure },
 ]
 
@@ -50,7 +56,12 @@ test('wrong types, unknown codes, ids that are none and identities without bytes
     { type: 'done', id: 1, result: { ...result, bytes: 'secret' } },
     { type: 'done', id: 1, result: { ...result, others: identity } },
     { type: 'done', id: 1, result: { ...result, others: [identity, {}] } },
-    { type: 'done', id: 1, result: { ...result, facts: { token: {} } } },
+    { type: 'done', id: 1, result: { ...result, sealing: { ...sealing, mechanism: 'rot13' } } },
+    { type: 'done', id: 1, result: { ...result, inspection: { ...inspection, token: {} } } },
+    { type: 'done', id: 1, result: { ...result, inspection: { ...inspection, tokenWarnings: 'x' } } },
+    { type: 'done', id: 1, result: { ...result, inspection: { ...inspection, evidence: [{}] } } },
+    { type: 'done', id: 1, result: { ...result, identity: { ...rsa, checkValue: Buffer.alloc(3) } } },
+    { type: 'done', id: 1, result: { ...result, identity: { ...identity, keyType: 'DES' } } },
     { type: 'done', id: 1, result: { ...result, identity: { ...identity, ckaId: Buffer.alloc(0) } } },
     { type: 'done', id: 1, result: { ...result, identity: { ...identity, checkValue: Buffer.alloc(2) } } },
   ]

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { KekIdentity } from '../../../src/adapters/backends/pkcs11/shared/messages.js'
 import { keyIdOfKek } from '../../../src/adapters/backends/pkcs11/wrapper.js'
 import { keyId } from '../../../src/ports/key_id.js'
 import { outcomeOf } from '../../doubles/outcome.js'
@@ -7,7 +8,11 @@ import { makeSoftHsm, onSoftHsm, softHsmMissing, type SoftHsm } from '../../supp
 import { backend, openOn, settingsOf, soon, type Opened } from './opened.js'
 
 test('the key id is a function of CKA_ID, check value and key type alone', () => {
-  const kek = { ckaId: Buffer.from('0123456789abcdef'), checkValue: Buffer.from('a1b2c3', 'hex') }
+  const kek: KekIdentity = {
+    keyType: 'AES-256',
+    ckaId: Buffer.from('0123456789abcdef'),
+    checkValue: Buffer.from('a1b2c3', 'hex'),
+  }
   expect(keyIdOfKek(kek)).toBe('pkcs11:m6parjq7w6pimwwedd3pe7yrym.csnlew5q5mvq2mtze7kjzhm42i')
   expect(keyIdOfKek({ ...kek, checkValue: Buffer.from('a1b2c4', 'hex') })).not.toBe(keyIdOfKek(kek))
 })

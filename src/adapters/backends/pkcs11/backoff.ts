@@ -2,13 +2,15 @@
 import type { KmsErrorCode } from '../../../ports/errors.js'
 
 const FIRST_DELAY_MS = 250
-const MAX_DELAY_MS = 1000
+/** With the start of a process it makes less than a second. */
+const MAX_DELAY_MS = 600
 /** What only an operator mends need not be tried every second. */
-const MAX_CONFIG_DELAY_MS = 5000
+const MAX_OPERATOR_DELAY_MS = 5000
+const operatorCodes: readonly KmsErrorCode[] = ['ERR_CONFIG_INVALID', 'ERR_LOGIN_REFUSED']
 
 /**
- * Nothing after the first failure, then 250 ms doubling to 1 s, or to 5 s for `ERR_CONFIG_INVALID`, each with up to
- * half of it taken off at random.
+ * Nothing after the first failure, then 250 ms doubling to 600 ms, or to 5 s for what only an operator mends, each with
+ * up to half of it taken off at random.
  */
 export class Backoff {
   #failures = 0
@@ -16,7 +18,7 @@ export class Backoff {
 
   failed(nowMs: number, code: KmsErrorCode): void {
     this.#failures += 1
-    const maxMs = code === 'ERR_CONFIG_INVALID' ? MAX_CONFIG_DELAY_MS : MAX_DELAY_MS
+    const maxMs = operatorCodes.includes(code) ? MAX_OPERATOR_DELAY_MS : MAX_DELAY_MS
     const delayMs = this.#failures === 1 ? 0 : Math.min(maxMs, FIRST_DELAY_MS * 2 ** (this.#failures - 2))
     this.#notBeforeMs = nowMs + delayMs * (1 - Math.random() / 2)
   }

@@ -2,7 +2,7 @@
 import type { Clock } from '../../../ports/clock.js'
 import { KmsError } from '../../../ports/errors.js'
 import type { CallOptions } from '../../../ports/key_wrapper.js'
-import type { HsmRequest, HsmResult } from './messages.js'
+import type { HsmRequest, HsmResult } from './shared/messages.js'
 
 /** More calls than this do not wait. */
 export const MAX_WAITING_CALLS = 256

@@ -1,84 +1,137 @@
-/** What does `kmsplugin check` say about a key on a PKCS#11 token? */
+/** What does `kmsplugin check` say about one token and the KEK on it? */
 import { asKmsError, type KmsErrorCode } from '../../../ports/errors.js'
 import type { CallOptions } from '../../../ports/key_wrapper.js'
 import type { Finding } from '../../../ports/operations.js'
-import type { HostClient } from './host_client.js'
+import type { Hsm } from './hsm.js'
+import type { Evidence, HsmResult } from './shared/messages.js'
 import { checkModuleFile } from './module_file.js'
 import { openPinFile } from './pin_file.js'
-import { pinPathOf, type Pkcs11Settings } from './settings.js'
+import type { Pkcs11Settings } from './settings.js'
+import { keyQueryOf, type TokenPlace } from './targets.js'
+import { keyName, tokenName } from './shared/token_name.js'
 import { keyIdOfKek } from './wrapper.js'
 
-/** Attributes that are not as `keygen` makes them but do not keep the key from working, and what each means. */
-const warnings: readonly (readonly [attribute: string, good: boolean, text: string])[] = [
-  ['CKA_SENSITIVE', true, 'its value can be read in the clear by whoever is logged in'],
-  ['CKA_EXTRACTABLE', false, 'it can be taken off the token'],
-  ['CKA_WRAP', false, 'with it, other keys can be taken off the token and decrypted'],
-  ['CKA_UNWRAP', false, 'with it, chosen keys can be put on the token'],
-  [
-    'CKA_MODIFIABLE',
-    false,
-    'its CKA_ID can be edited, and with another CKA_ID old values are not recognized',
-  ],
-]
+/** What an attribute means that does not keep the key from being used. */
+const meanings: Readonly<Record<string, string>> = {
+  CKA_SENSITIVE: 'its value can be read in the clear by whoever is logged in',
+  CKA_EXTRACTABLE: 'it can be taken off the token',
+  CKA_PRIVATE: 'it can be used without a login',
+  CKA_ENCRYPT: 'beside wrapping, it lets a caller encrypt what another tool decrypts',
+  CKA_DECRYPT: 'a key that also unwraps lets a caller turn wrapped keys into plaintext',
+  CKA_WRAP: 'with it, other keys can be taken off the token and decrypted',
+  CKA_UNWRAP: 'with it, chosen keys can be put on the token',
+  CKA_SIGN: 'it has one more use than a KEK needs',
+  CKA_VERIFY: 'it has one more use than a KEK needs',
+  CKA_DERIVE: 'keys derived from it may tell what it encrypts',
+  CKA_MODIFIABLE: 'its CKA_ID can be edited, and with another CKA_ID old values are not recognized',
+  CKA_LOCAL: 'it was not made on this token, so that others may know it',
+  CKA_ALWAYS_SENSITIVE: 'its value could be read in the clear once',
+  CKA_NEVER_EXTRACTABLE: 'it could be taken off the token once',
+}
+
+/** What one token showed; the KEK's key id is compared over all tokens of a key. */
+export interface TokenCheck {
+  readonly findings: readonly Finding[]
+  readonly keyId: string | undefined
+}
 
 /**
  * Module file, PIN file, token and KEK, in this order; what a failed one hides is left out.
  *
- * @param host Not used before; the caller closes it.
+ * @param at Where the token stands in the config: `keys.hsm`, or `keys.hsm.tokens.1`.
+ * @param hsm That token alone. Not used before; the caller closes it.
  */
 export async function checkToken(
-  key: string,
+  at: string,
   settings: Pkcs11Settings,
-  host: HostClient,
+  place: TokenPlace,
+  hsm: Hsm,
   options: CallOptions,
-): Promise<readonly Finding[]> {
-  const subject = (setting: string): string => `keys.${key}.${setting}`
-  const module = await finding(subject('module'), async () => {
-    return `${await checkModuleFile(settings.module)} is not writable by others`
+): Promise<TokenCheck> {
+  const module = await finding(`${at}.module`, async () => {
+    return `${await checkModuleFile(place.module)} is not writable by others`
   })
-  const pin = await finding(subject('pin'), async () => {
-    const { handle } = await openPinFile(pinPathOf(settings))
+  const pin = await finding(`${at}.pin`, async () => {
+    const { handle } = await openPinFile(place.pinPath)
     await handle.close()
-    return `${pinPathOf(settings)} is readable by its owner alone`
+    return `${place.pinPath} is readable by its owner alone`
   })
-  if (module.level === 'error' || pin.level === 'error') return [module, pin]
-  return [module, pin, ...(await checkKek(subject, settings, host, options))]
-}
-
-async function checkKek(
-  subject: (setting: string) => string,
-  { tokenLabel, keyLabel }: Pkcs11Settings,
-  host: HostClient,
-  options: CallOptions,
-): Promise<readonly Finding[]> {
-  const found = { level: 'ok', subject: subject('tokenLabel'), text: `logged in to "${tokenLabel}"` } as const
+  if (module.level === 'error' || pin.level === 'error') return { findings: [module, pin], keyId: undefined }
+  const kek = `${keyName(keyQueryOf(settings))} on ${tokenName(place.token)}`
   try {
-    const { identity, facts } = await host.call({ op: 'inspect' }, options)
-    const token = { ...found, text: `logged in to "${tokenLabel}": ${String(facts['token'])}` }
-    const kek = {
-      level: 'ok',
-      subject: subject('keyLabel'),
-      text: `"${keyLabel}" is an AES-256 key that may encrypt and decrypt: ${keyIdOfKek(identity)}`,
-    } as const
-    const weak = warnings
-      .filter(([attribute, good]) => facts[attribute] !== good)
-      .map(([attribute, , text]): Finding => {
-        const value = String(facts[attribute] ?? 'not known')
-        return { ...kek, level: 'warning', text: `"${keyLabel}" has ${attribute} ${value}: ${text}` }
-      })
-    return [token, kek, ...weak]
+    const result = await hsm.call({ op: 'inspect' }, options)
+    const findings = [module, pin, ...tokenFindings(at, place, result), ...kekFindings(at, kek, result)]
+    return { findings, keyId: keyIdOfKek(result.identity) }
   } catch (thrown) {
     const { code, message } = asKmsError(thrown)
-    const setting = settingAtFault(code)
-    const failure: Finding = { level: 'error', subject: subject(setting), text: message }
-    return setting === 'keyLabel' ? [found, failure] : [failure]
+    const failure: Finding = { level: 'error', subject: `${at}.${settingAtFault(code)}`, text: message }
+    const isKek = code.startsWith('ERR_KEY_')
+    return { findings: [module, pin, ...(isKek ? [loggedIn(at, place)] : []), failure], keyId: undefined }
   }
 }
 
-function settingAtFault(code: KmsErrorCode): keyof Pkcs11Settings {
+/** Whether all tokens of a key hold one KEK; nothing for one token, or while a token has not shown its KEK. */
+export function compareTokens(subject: string, checks: readonly TokenCheck[]): Finding[] {
+  if (checks.length < 2) return []
+  const shown = checks.flatMap(({ keyId }, at) => (keyId === undefined ? [] : [{ keyId, at }]))
+  const keyIds = new Set(shown.map(({ keyId }) => keyId))
+  if (keyIds.size > 1) {
+    const list = shown.map(({ keyId, at }) => `tokens.${at} holds ${keyId}`).join(', ')
+    const text = `the tokens of one key must hold one KEK: ${list}; copy the KEK, with its CKA_ID, or leave a token out`
+    return [{ level: 'error', subject, text }]
+  }
+  if (shown.length < checks.length) return []
+  return [{ level: 'ok', subject, text: `${checks.length} tokens hold one KEK: ${[...keyIds].join()}` }]
+}
+
+function tokenFindings(at: string, place: TokenPlace, { inspection }: HsmResult): Finding[] {
+  const ok = loggedIn(at, place)
+  if (inspection === undefined) return [ok]
+  const { token, tokenWarnings } = inspection
+  const warnings = tokenWarnings.map((text): Finding => ({ ...ok, level: 'warning', text }))
+  return [{ ...ok, text: `${ok.text}: ${token}` }, ...warnings]
+}
+
+function loggedIn(at: string, { token }: TokenPlace): Finding {
+  return { level: 'ok', subject: `${at}.token`, text: `logged in to ${tokenName(token)}` }
+}
+
+function kekFindings(at: string, kek: string, { identity, sealing, inspection }: HsmResult): Finding[] {
+  const subject = `${at}.key`
+  const keyId = keyIdOfKek(identity)
+  const evidence = inspection?.evidence ?? []
+  const rows = evidence.map(({ attribute, value, wanted, verdict }) => ({
+    name: attribute,
+    value,
+    wanted,
+    verdict,
+  }))
+  const known: Finding =
+    sealing === undefined || sealing.mechanism === 'none'
+      ? { level: 'error', subject, text: `${keyId}: ${sealing?.why ?? 'cannot wrap'}`, evidence: rows }
+      : {
+          level: 'ok',
+          subject,
+          text: `${kek} is an ${identity.keyType} key that wraps with ${sealing.why}: ${keyId}`,
+          evidence: rows,
+        }
+  return [known, ...evidence.filter(isWarning).map((row) => warningOf(subject, kek, row))]
+}
+
+function isWarning({ verdict }: Evidence): boolean {
+  return verdict === 'excepted' || verdict === 'advised'
+}
+
+function warningOf(subject: string, kek: string, { attribute, value, verdict }: Evidence): Finding {
+  const meaning = meanings[attribute.split(' ', 1)[0] ?? ''] ?? 'this is not as a KEK should be'
+  const allowed = verdict === 'excepted' ? ' (allowed by allowWeakKey)' : ''
+  return { level: 'warning', subject, text: `${kek} has ${attribute} ${value}${allowed}: ${meaning}` }
+}
+
+function settingAtFault(code: KmsErrorCode): string {
   if (code === 'ERR_LOGIN_REFUSED') return 'pin'
   if (code === 'ERR_CONFIG_INVALID') return 'module'
-  return code.startsWith('ERR_KEY_') ? 'keyLabel' : 'tokenLabel'
+  return code.startsWith('ERR_KEY_') ? 'key' : 'token'
 }
 
 async function finding(subject: string, look: () => Promise<string>): Promise<Finding> {

@@ -18,11 +18,12 @@ const names: readonly string[] = [
   'YUBIHSM_PKCS11_CONF',
   // Utimaco.
   'CS_PKCS11_R3_CFG',
-  'TPM2_PKCS11_STORE',
+  // How tpm2-pkcs11 finds its TPM's resource manager.
+  'DBUS_SESSION_BUS_ADDRESS',
 ]
 
-/** NSS; Entrust nShield. */
-const prefixes: readonly string[] = ['NSS_', 'CKNFAST_']
+/** NSS; Entrust nShield; tpm2-pkcs11. */
+const prefixes: readonly string[] = ['NSS_', 'CKNFAST_', 'TPM2_PKCS11_']
 
 /** The part of `env` that a PKCS#11 module may see. */
 export function childEnv(env: Readonly<Record<string, string | undefined>>): Record<string, string> {

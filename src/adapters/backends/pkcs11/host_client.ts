@@ -11,7 +11,8 @@ import type { Logger } from '../../../ports/logger.js'
 import { Backoff } from './backoff.js'
 import { CallQueue } from './call_queue.js'
 import { HostLife, type HostLifeOptions } from './host_life.js'
-import type { HsmRequest, HsmResult } from './messages.js'
+import { isDeleted } from './login_store.js'
+import type { HsmRequest, HsmResult } from './shared/messages.js'
 import { checkModuleFile } from './module_file.js'
 import { openPinFile, pinFileIdentity } from './pin_file.js'
 import { StartBound } from './start_bound.js'
@@ -24,7 +25,7 @@ const EXIT_BOUND_MS = 1000
 
 export interface HostClientOptions extends Pick<
   HostLifeOptions,
-  'tokenLabel' | 'keyLabel' | 'entry' | 'env' | 'oneShot'
+  'target' | 'entry' | 'env' | 'stateDir' | 'oneShot'
 > {
   readonly module: string
   readonly pinPath: string
@@ -34,6 +35,12 @@ export interface HostClientOptions extends Pick<
   readonly logger: Logger
   /** Told when the process was replaced. */
   readonly onRestart: () => void
+}
+
+/** The token refused the login with the PIN file of this identity; whoever deletes the memory file releases it. */
+interface Refusal {
+  readonly pinIdentity: string
+  readonly memoryFile: string | undefined
 }
 
 export class HostClient {
@@ -53,8 +60,7 @@ export class HostClient {
   #lastEnd: string | undefined
   /** The last two ended for one reason: the log says it once. */
   #isRepeat = false
-  /** The token refused the login with the PIN file of this identity. */
-  #refusal: { readonly pinIdentity: string; readonly error: KmsError } | undefined
+  #refusal: (Refusal & { readonly error: KmsError }) | undefined
 
   constructor(options: HostClientOptions) {
     this.#options = options
@@ -129,7 +135,9 @@ export class HostClient {
   async #stillRefused(): Promise<KmsError | undefined> {
     const refusal = this.#refusal
     if (refusal === undefined) return undefined
-    if ((await pinFileIdentity(this.#options.pinPath)) === refusal.pinIdentity) return refusal.error
+    const { pinIdentity, memoryFile, error } = refusal
+    const isReleased = memoryFile !== undefined && (await isDeleted(memoryFile))
+    if (!isReleased && (await pinFileIdentity(this.#options.pinPath)) === pinIdentity) return error
     this.#refusal = undefined
     this.#backoff.reset()
     return undefined
@@ -183,17 +191,17 @@ export class HostClient {
             this.#pump()
           },
           ended: (error) => this.#ended(life, error),
-          pinRefused: (error) => {
-            const advice = `put the right PIN into ${pinPath}, or, if the token was changed to this PIN meanwhile, restart the plugin`
-            this.#refused(life, pin.identity, error, advice)
+          pinRefused: (error, memoryFile) => {
+            const wayOut =
+              memoryFile === undefined
+                ? 'log in with it once by hand and restart the plugin'
+                : `delete ${memoryFile}`
+            const advice = `put the right PIN into ${pinPath}, or, if the token was changed to this PIN meanwhile, ${wayOut}`
+            this.#refused(life, { pinIdentity: pin.identity, memoryFile }, error, advice)
           },
           barred: (error) => {
-            this.#refused(
-              life,
-              pin.identity,
-              error,
-              `mend that as its security officer, then touch ${pinPath}`,
-            )
+            const advice = `mend that as its security officer, then touch ${pinPath}`
+            this.#refused(life, { pinIdentity: pin.identity, memoryFile: undefined }, error, advice)
           },
           dropped: () => {
             this.#garbage += 1
@@ -213,10 +221,10 @@ export class HostClient {
     }
   }
 
-  /** No process is started until the PIN file has changed. */
-  #refused(life: HostLife, pinIdentity: string, { code, message }: KmsError, advice: string): void {
+  /** No process is started until the PIN file has changed or the memory file is gone. */
+  #refused(life: HostLife, refusal: Refusal, { code, message }: KmsError, advice: string): void {
     const error = new KmsError(code, `${message}; not tried again: ${advice}`)
-    this.#refusal = { pinIdentity, error }
+    this.#refusal = { ...refusal, error }
     this.#ended(life, error)
   }
 

@@ -8,10 +8,11 @@ import { KmsError } from '../../../ports/errors.js'
 import type { Logger } from '../../../ports/logger.js'
 import type { DispatchedCall } from './call_queue.js'
 import { HostProcess } from './host_process.js'
-import { loginMemoryOf, type LoginMemory } from './login_memory.js'
-import type { FromHsm, HsmFailure, HsmResult, LoginGrant, LoginVerdict } from './messages.js'
+import { loginMemoryOf, type LoginMemory, type LoginTry } from './login_memory.js'
+import type { FromHsm, HsmFailure, HsmResult, HsmTarget, LoginVerdict } from './shared/messages.js'
 import type { PinFile } from './pin_file.js'
 import { parseReply } from './replies.js'
+import { tokenName } from './shared/token_name.js'
 
 /** So many faults of the backend with no success in between, whatever they are, and a new process is tried. */
 const MAX_FAULTS_IN_ROW = 5
@@ -19,8 +20,8 @@ const MAX_FAULTS_IN_ROW = 5
 export interface HostLifeOptions {
   /** Real path of the module; checked. */
   readonly module: string
-  readonly tokenLabel: string
-  readonly keyLabel: string
+  /** Which token and key, and how the key wraps. */
+  readonly target: Omit<HsmTarget, 'module'>
   /** Checked; may be closed when the constructor has returned. */
   readonly pin: PinFile
   /** The compiled entry of the HSM process. */
@@ -31,6 +32,8 @@ export interface HostLifeOptions {
   readonly startBoundMs: number
   /** A call that is under way for longer has hung. */
   readonly hangMs: number
+  /** `server.stateDir`, where refused PINs are remembered. */
+  readonly stateDir: string | undefined
   /** A command asks, which ends soon: see {@link LoginMemory.spareTries}. */
   readonly oneShot: boolean
   readonly logger: Logger
@@ -45,8 +48,8 @@ export interface HostEvents {
   failed(id: number, error: KmsError): void
   /** It was killed, for this reason. */
   ended(error: KmsError): void
-  /** It was killed, since the token refused the PIN in its file. */
-  pinRefused(error: KmsError): void
+  /** It was killed, since the token refused the PIN in its file; see {@link LoginMemory.file}. */
+  pinRefused(error: KmsError, memoryFile: string | undefined): void
   /** It was killed, since the token lets in nobody, whatever the PIN. */
   barred(error: KmsError): void
   /** It said what is no message, or what nobody asked for. */
@@ -61,16 +64,20 @@ export class HostLife {
   readonly #startTimer: NodeJS.Timeout
   readonly #hangTimers = new Map<number, NodeJS.Timeout>()
   #faultsInRow = 0
-  #isOver = false
+  readonly #over = new AbortController()
+  #asksLogin = false
   /** Set while it may call C_Login. */
-  #login: { readonly grant: LoginGrant; readonly endTurn: () => void } | undefined
+  #login: LoginTry | undefined
+  /** Set when the PIN was refused and its fingerprint is not known yet. */
+  #refusal: string | undefined
+  #settled: Promise<void> = Promise.resolve()
 
   /** @throws {Error} when the machine has no descriptor or process left for it. */
   constructor(options: HostLifeOptions, events: HostEvents) {
-    const { module, tokenLabel, keyLabel, pin, entry, env, logger } = options
+    const { module, target, pin, entry, env, stateDir, logger } = options
     this.#options = options
     this.#events = events
-    this.#memory = loginMemoryOf(module, tokenLabel)
+    this.#memory = loginMemoryOf({ module, tokenName: tokenName(target.token), stateDir }, logger)
     if (options.oneShot) this.#memory.spareTries()
     this.#host = new HostProcess({
       entry,
@@ -83,17 +90,20 @@ export class HostLife {
     this.#startTimer = setTimeout(() => {
       this.#end(unavailable(`the HSM process was not ready within ${options.startBoundMs} ms`))
     }, options.startBoundMs)
-    const target = { module, tokenLabel, keyLabel, salt: this.#memory.salt }
-    this.#host.send({ type: 'start', target })
+    this.#host.send({ type: 'start', target: { ...target, module } })
   }
 
   get pid(): number | undefined {
     return this.#host.pid
   }
 
-  /** Resolves when the kernel has taken it away. */
-  get exited(): Promise<void> {
-    return this.#host.exited
+  /** Resolves when the kernel has taken it away and how its login ended is on the disk. */
+  get exited(): Promise<unknown> {
+    return Promise.all([this.#host.exited, this.#settled])
+  }
+
+  get #isOver(): boolean {
+    return this.#over.signal.aborted
   }
 
   /** Sends a call. The caller never has more of them under way than it takes at once. */
@@ -110,9 +120,9 @@ export class HostLife {
 
   /** Safe to call twice. */
   kill(): void {
-    this.#isOver = true
+    this.#over.abort()
     this.#host.kill()
-    this.#login?.endTurn()
+    this.#login?.abandon()
     this.#login = undefined
     clearTimeout(this.#startTimer)
     for (const timer of this.#hangTimers.values()) clearTimeout(timer)
@@ -129,11 +139,16 @@ export class HostLife {
         return void this.#grantLogin()
       case 'loginStarted':
         return this.#options.logger.debug('C_Login', { pid: this.pid })
+      case 'loginRefused':
+        // What follows is our own work, and may take longer than a start.
+        clearTimeout(this.#startTimer)
+        this.#refusal = message.text
+        return
       case 'loggedIn':
       case 'pinRefused':
       case 'barred':
       case 'notTried':
-        return this.#loginEnded(message)
+        return void this.#loginEnded(message)
       case 'capacity':
         clearTimeout(this.#startTimer)
         return this.#events.ready(message.calls)
@@ -150,25 +165,28 @@ export class HostLife {
   }
 
   async #grantLogin(): Promise<void> {
-    if (this.#login !== undefined) return this.#events.dropped()
-    const endTurn = await this.#memory.turn()
-    if (this.#isOver) return endTurn()
-    const grant = this.#memory.grant(this.#options.pin.identity)
-    this.#login = { grant, endTurn }
-    this.#host.send({ type: 'grant', grant })
+    if (this.#asksLogin) return this.#events.dropped()
+    this.#asksLogin = true
+    const login = await this.#memory.begin(this.#options.pin.identity, this.#over.signal)
+    if (login === undefined) return
+    if (this.#isOver) return login.settle({ type: 'notTried', text: 'it was killed before' })
+    this.#login = login
+    this.#host.send({ type: 'grant', grant: login.grant })
   }
 
-  #loginEnded(verdict: LoginVerdict): void {
+  async #loginEnded(verdict: LoginVerdict): Promise<void> {
     if (this.#login === undefined) return this.#events.dropped()
-    this.#memory.settle(this.#login.grant, verdict)
-    this.#login.endTurn()
+    this.#settled = this.#login.settle(verdict)
     this.#login = undefined
+    this.#asksLogin = false
     if (verdict.type === 'loggedIn') return
+    await this.#settled
+    if (this.#isOver) return
     const error = new KmsError('ERR_LOGIN_REFUSED', verdict.text)
     if (verdict.type === 'notTried') return this.#end(error)
     this.kill()
     if (verdict.type === 'barred') this.#events.barred(error)
-    else this.#events.pinRefused(error)
+    else this.#events.pinRefused(error, this.#memory.file)
   }
 
   #callFailed(id: number, failure: HsmFailure): void {
@@ -185,6 +203,12 @@ export class HostLife {
 
   #end(error: KmsError): void {
     if (this.#isOver) return
+    if (this.#refusal !== undefined) {
+      // It died before it could say which PIN that was: then it is that of this file.
+      const verdict = { type: 'pinRefused', fingerprint: '', text: this.#refusal } as const
+      if (this.#login !== undefined) void this.#loginEnded(verdict)
+      return
+    }
     this.kill()
     this.#events.ended(error)
   }

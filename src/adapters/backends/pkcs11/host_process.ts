@@ -3,8 +3,8 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import type { Logger } from '../../../ports/logger.js'
-import { Channel } from './channel.js'
-import { CHANNEL_FD, type ToHsm } from './messages.js'
+import { Channel } from './shared/channel.js'
+import { CHANNEL_FD, type ToHsm } from './shared/messages.js'
 
 /** A longer line of the module's own output is cut. */
 const LINE_MAX_LENGTH = 500

@@ -1,11 +1,16 @@
 /** A KEK on a PKCS#11 token: what can be configured, how it is opened, checked and made. */
+import { KmsError } from '../../../ports/errors.js'
 import type { CallOptions } from '../../../ports/key_wrapper.js'
-import type { Logger } from '../../../ports/logger.js'
+import type { LogFields, Logger } from '../../../ports/logger.js'
 import type { Backend, BackendDeps } from '../backend.js'
-import { checkToken } from './check.js'
+import { checkToken, compareTokens } from './check.js'
 import { childEnv } from './child_env.js'
 import { HostClient } from './host_client.js'
-import { pinPathOf, settings, type Pkcs11Settings } from './settings.js'
+import { HostGroup } from './host_group.js'
+import type { Hsm } from './hsm.js'
+import { settings, type Pkcs11Settings } from './settings.js'
+import { keyQueryOf, placesOf, type TokenPlace } from './targets.js'
+import { keyName, placeName, tokenName } from './shared/token_name.js'
 import { keyIdOfKek, Pkcs11KeyWrapper } from './wrapper.js'
 
 /** An operator who runs a command waits longer than kube-apiserver does. */
@@ -17,20 +22,38 @@ export function pkcs11Backend(entry: URL): Backend<Pkcs11Settings> {
     settings,
 
     open(section, deps) {
-      return new Pkcs11KeyWrapper(hostOf(section, deps, entry), named(deps))
+      return new Pkcs11KeyWrapper(hsmOf(section, deps, entry), named(deps))
     },
 
     async check(section, deps) {
-      return forCommand(section, deps, entry, async (host, options) =>
-        checkToken(deps.key, section, host, options),
-      )
+      const subject = `keys.${deps.key}`
+      const checks = placesOf(section).map(async (place, at) => {
+        const where = section.tokens === undefined ? subject : `${subject}.tokens.${at}`
+        return forCommand(section, place, deps, entry, async (host, options) =>
+          checkToken(where, section, place, host, options),
+        )
+      })
+      const checked = await Promise.all(checks)
+      return [...checked.flatMap(({ findings }) => findings), ...compareTokens(`${subject}.tokens`, checked)]
     },
 
     async keygen(section, deps) {
-      return forCommand(section, deps, entry, async (host, options) => {
-        const { identity } = await host.call({ op: 'keygen' }, options)
+      const [place, ...others] = placesOf(section)
+      await Promise.all(
+        others.map(async (other) =>
+          forCommand(section, other, deps, entry, async (host, options) =>
+            refuseExisting(section, other, host, options),
+          ),
+        ),
+      )
+      return forCommand(section, place, deps, entry, async (host, options) => {
+        const { identity, sealing } = await host.call({ op: 'keygen' }, options)
         const ckaId = Buffer.from(identity.ckaId).toString('hex')
-        return `made AES-256 key "${section.keyLabel}" on token "${section.tokenLabel}" with CKA_ID ${ckaId} and key id ${keyIdOfKek(identity)}`
+        const made = `made ${identity.keyType} key ${keyName(keyQueryOf(section))} on ${tokenName(place.token)} with CKA_ID ${ckaId} and key id ${keyIdOfKek(identity)}`
+        const how = `it wraps with ${sealing?.mechanism ?? 'none'} (${sealing?.why ?? 'not known'})`
+        if (others.length === 0) return `${made}; ${how}`
+        const targets = others.map(({ token }) => tokenName(token)).join(' and ')
+        return `${made}; ${how}; now copy it, with its CKA_ID, to ${targets} by the means of the HSM's vendor, then run kmsplugin check`
       })
     },
   }
@@ -38,13 +61,47 @@ export function pkcs11Backend(entry: URL): Backend<Pkcs11Settings> {
 
 export const pkcs11 = pkcs11Backend(new URL('./child/main.js', import.meta.url))
 
+/** One token, or several that pass for one. */
+function hsmOf(section: Pkcs11Settings, deps: BackendDeps, entry: URL): Hsm {
+  const [first, ...others] = placesOf(section)
+  if (others.length === 0) return hostOf(section, first, deps, entry)
+  const members = [first, ...others].map((place, at) => {
+    const token = placeName(at, place.token)
+    return {
+      name: `${tokenName(place.token)} (tokens.${at})`,
+      weight: place.weight,
+      hsm: hostOf(section, place, { ...deps, logger: labelled(deps.logger, { token }) }, entry),
+      onHealth: (isUp: boolean) => deps.onTokenHealth(token, isUp),
+    }
+  })
+  return new HostGroup(members, deps.clock, named(deps))
+}
+
+/** @throws {KmsError} unless the token says that it has no such key: `ERR_CONFIG_INVALID`, or why it does not say. */
+async function refuseExisting(
+  section: Pkcs11Settings,
+  { token }: TokenPlace,
+  hsm: Hsm,
+  options: CallOptions,
+): Promise<void> {
+  try {
+    await hsm.call({ op: 'identify' }, options)
+  } catch (error) {
+    if (error instanceof KmsError && error.code === 'ERR_KEY_NOT_FOUND') return
+    throw error
+  }
+  const text = `${tokenName(token)} has a key ${keyName(keyQueryOf(section))} already; copy that one, or choose another name`
+  throw new KmsError('ERR_CONFIG_INVALID', text)
+}
+
 async function forCommand<T>(
   section: Pkcs11Settings,
+  place: TokenPlace,
   deps: BackendDeps,
   entry: URL,
   work: (host: HostClient, options: CallOptions) => Promise<T>,
 ): Promise<T> {
-  const host = hostOf(section, { ...deps, callTimeoutMs: COMMAND_TIMEOUT_MS, isCommand: true }, entry)
+  const host = hostOf(section, place, { ...deps, callTimeoutMs: COMMAND_TIMEOUT_MS, isCommand: true }, entry)
   try {
     return await work(host, { deadlineMs: deps.clock.nowMs() + COMMAND_TIMEOUT_MS })
   } finally {
@@ -52,17 +109,23 @@ async function forCommand<T>(
   }
 }
 
-function hostOf(section: Pkcs11Settings, deps: BackendDeps, entry: URL): HostClient {
-  const { module, tokenLabel, keyLabel } = section
-  const { callTimeoutMs, clock, onRestart } = deps
+function hostOf(section: Pkcs11Settings, place: TokenPlace, deps: BackendDeps, entry: URL): HostClient {
+  const { module, libraryParameters, token, pinPath } = place
+  const { callTimeoutMs, stateDir, clock, onRestart } = deps
   return new HostClient({
     module,
-    tokenLabel,
-    keyLabel,
-    pinPath: pinPathOf(section),
+    target: {
+      ...(libraryParameters === undefined ? {} : { libraryParameters }),
+      token,
+      key: keyQueryOf(section),
+      mechanism: section.mechanism ?? 'auto',
+      allowWeakKey: section.allowWeakKey ?? [],
+    },
+    pinPath,
     entry,
     env: childEnv(deps.env),
     callTimeoutMs,
+    stateDir,
     oneShot: deps.isCommand ?? false,
     clock,
     logger: named(deps),
@@ -72,10 +135,14 @@ function hostOf(section: Pkcs11Settings, deps: BackendDeps, entry: URL): HostCli
 
 /** The same log with the configured name of the key in every line. */
 function named({ key, logger }: BackendDeps): Logger {
+  return labelled(logger, { key })
+}
+
+function labelled(logger: Logger, labels: LogFields): Logger {
   return {
-    debug: (text, fields) => logger.debug(text, { key, ...fields }),
-    info: (text, fields) => logger.info(text, { key, ...fields }),
-    warn: (text, fields) => logger.warn(text, { key, ...fields }),
-    error: (text, fields) => logger.error(text, { key, ...fields }),
+    debug: (text, fields) => logger.debug(text, { ...labels, ...fields }),
+    info: (text, fields) => logger.info(text, { ...labels, ...fields }),
+    warn: (text, fields) => logger.warn(text, { ...labels, ...fields }),
+    error: (text, fields) => logger.error(text, { ...labels, ...fields }),
   }
 }

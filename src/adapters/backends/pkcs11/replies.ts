@@ -1,14 +1,26 @@
 /** Is what the HSM process said a message of ours? A vendor's library may have trampled on its memory. */
 import { errorCodes, type KmsErrorCode } from '../../../ports/errors.js'
+import { mechanismNames } from './shared/mechanisms.js'
 import {
   CHECK_VALUE_BYTES,
+  RSA_CHECK_VALUE_BYTES,
+  type Evidence,
   type FromHsm,
   type HsmFailure,
   type HsmResult,
+  type Inspection,
   type KekIdentity,
-} from './messages.js'
+  type Sealing,
+} from './shared/messages.js'
 
 const TEXT_MAX_LENGTH = 1000
+
+const checkValueBytes: Readonly<Record<string, number>> = {
+  'AES-256': CHECK_VALUE_BYTES,
+  'RSA-2048': RSA_CHECK_VALUE_BYTES,
+  'RSA-3072': RSA_CHECK_VALUE_BYTES,
+  'RSA-4096': RSA_CHECK_VALUE_BYTES,
+}
 
 /** The message in `value`, every field checked; `undefined` for anything else. */
 export function parseReply(value: unknown): FromHsm | undefined {
@@ -16,12 +28,14 @@ export function parseReply(value: unknown): FromHsm | undefined {
   switch (value['type']) {
     case 'askLogin':
     case 'loginStarted':
-    case 'loggedIn':
       return { type: value['type'] }
+    case 'loggedIn':
+      return value['untried'] === true ? { type: 'loggedIn', untried: true } : { type: 'loggedIn' }
     case 'pinRefused': {
       const { fingerprint, text } = value
       return isText(fingerprint) && isText(text) ? { type: 'pinRefused', fingerprint, text } : undefined
     }
+    case 'loginRefused':
     case 'barred':
     case 'notTried': {
       const { type, text } = value
@@ -56,22 +70,42 @@ function isResult(value: unknown): value is HsmResult {
   return (
     isRecord(value) &&
     isIdentity(value['identity']) &&
-    (value['others'] === undefined ||
-      (Array.isArray(value['others']) && value['others'].every(isIdentity))) &&
+    (value['others'] === undefined || isListOf(value['others'], isIdentity)) &&
     value['bytes'] instanceof Uint8Array &&
-    isRecord(value['facts']) &&
-    Object.values(value['facts']).every((fact) => typeof fact === 'boolean' || isText(fact))
+    (value['sealing'] === undefined || isSealing(value['sealing'])) &&
+    (value['inspection'] === undefined || isInspection(value['inspection']))
   )
+}
+
+function isSealing(value: unknown): value is Sealing {
+  if (!isRecord(value)) return false
+  const { mechanism, why } = value
+  return (mechanism === 'none' || mechanismNames.some((name) => name === mechanism)) && isText(why)
+}
+
+function isInspection(value: unknown): value is Inspection {
+  if (!isRecord(value)) return false
+  const { token, tokenWarnings, evidence } = value
+  return isText(token) && isListOf(tokenWarnings, isText) && isListOf(evidence, isEvidence)
+}
+
+function isEvidence(value: unknown): value is Evidence {
+  return isRecord(value) && ['attribute', 'value', 'wanted', 'verdict'].every((name) => isText(value[name]))
+}
+
+function isListOf<T>(value: unknown, isOne: (one: unknown) => one is T): value is T[] {
+  return Array.isArray(value) && value.every(isOne)
 }
 
 function isIdentity(value: unknown): value is KekIdentity {
   if (!isRecord(value)) return false
-  const { ckaId, checkValue } = value
+  const { keyType, ckaId, checkValue } = value
   return (
+    isText(keyType) &&
     ckaId instanceof Uint8Array &&
     ckaId.length > 0 &&
     checkValue instanceof Uint8Array &&
-    checkValue.length === CHECK_VALUE_BYTES
+    checkValue.length === checkValueBytes[keyType]
   )
 }
 

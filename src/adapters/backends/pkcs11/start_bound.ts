@@ -2,7 +2,7 @@
 
 /** Spawn, load, initialise and log in. Vendors' libraries take seconds to find a network HSM. */
 const FULL_MS = 10_000
-const SHORTEST_MS = 3_000
+const SHORTEST_MS = 1_500
 /** Against a device that has become slower than it ever was. */
 const FULL_EVERY = 4
 

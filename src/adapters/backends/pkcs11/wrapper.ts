@@ -10,8 +10,9 @@ import {
 } from '../../../ports/key_wrapper.js'
 import type { Logger } from '../../../ports/logger.js'
 import { keyIdOf } from '../identity.js'
-import type { HostClient } from './host_client.js'
-import { GCM96_BYTES, GCM96_FORMAT, type KekIdentity } from './messages.js'
+import { formatOf } from './shared/formats.js'
+import type { Hsm } from './hsm.js'
+import type { HsmResult, KekIdentity, Sealing } from './shared/messages.js'
 
 /** What a label that was edited, or given twice, looks like. */
 const labelFailures: readonly KmsErrorCode[] = ['ERR_KEY_NOT_FOUND', 'ERR_KEY_UNUSABLE']
@@ -24,20 +25,20 @@ interface SeenKek {
 
 export class Pkcs11KeyWrapper implements KeyWrapper {
   readonly backend = 'pkcs11'
-  readonly #host: HostClient
+  readonly #hsm: Hsm
   readonly #logger: Logger
   #seen: SeenKek | undefined
+  #toldWhy: string | undefined
   /** KEKs that were asked for while the label led to none. */
   readonly #found = new Map<KeyId, KekIdentity>()
 
-  constructor(host: HostClient, logger: Logger) {
-    this.#host = host
+  constructor(hsm: Hsm, logger: Logger) {
+    this.#hsm = hsm
     this.#logger = logger
   }
 
   async currentKeyId(options: CallOptions): Promise<KeyId> {
-    const { identity } = await this.#host.call({ op: 'identify' }, options)
-    return this.#see(identity).keyId
+    return this.#see(await this.#hsm.call({ op: 'identify' }, options)).keyId
   }
 
   recognizes(keyId: KeyId): Recognition {
@@ -49,18 +50,18 @@ export class Pkcs11KeyWrapper implements KeyWrapper {
 
   async wrap(dek: Uint8Array, options: CallOptions): Promise<WrappedDek> {
     if (dek.length !== DEK_BYTES) throw new KmsError('ERR_INTERNAL', `a DEK has ${DEK_BYTES} bytes`)
-    const { identity, bytes } = await this.#host.call({ op: 'wrap', dek }, options)
-    if (!isWrapped(bytes)) throw broken('a wrapped DEK')
-    return { keyId: this.#see(identity).keyId, bytes: Uint8Array.from(bytes) }
+    const result = await this.#hsm.call({ op: 'wrap', dek }, options)
+    if (formatOf(result.bytes) === undefined) throw broken('a wrapped DEK')
+    return { keyId: this.#see(result).keyId, bytes: Uint8Array.from(result.bytes) }
   }
 
   async unwrap({ keyId, bytes }: WrappedDek, options: CallOptions): Promise<Uint8Array> {
     if (this.recognizes(keyId) === 'no') throw foreign(keyId)
-    if (!isWrapped(bytes)) {
+    if (formatOf(bytes) === undefined) {
       throw new KmsError('ERR_DECRYPTION_FAILED', 'the wrapped DEK has no form that this backend makes')
     }
     const identity = await this.#identityOf(keyId, options)
-    const answer = await this.#host.call({ op: 'unwrap', wrapped: bytes, identity }, options)
+    const answer = await this.#hsm.call({ op: 'unwrap', wrapped: bytes, identity }, options)
     try {
       if (answer.bytes.length !== DEK_BYTES) throw broken('a DEK')
       const dek = Buffer.allocUnsafeSlow(DEK_BYTES)
@@ -72,7 +73,7 @@ export class Pkcs11KeyWrapper implements KeyWrapper {
   }
 
   async close(): Promise<void> {
-    await this.#host.close()
+    await this.#hsm.close()
   }
 
   async #identityOf(keyId: KeyId, options: CallOptions): Promise<KekIdentity> {
@@ -92,7 +93,7 @@ export class Pkcs11KeyWrapper implements KeyWrapper {
 
   /** Only for opening, and no reason to call this KEK ours: another wrapper's may lie on the same token. */
   async #findListed(keyId: KeyId, options: CallOptions): Promise<KekIdentity | undefined> {
-    const { identity, others = [] } = await this.#host.call({ op: 'list' }, options)
+    const { identity, others = [] } = await this.#hsm.call({ op: 'list' }, options)
     const found = [identity, ...others].find((each) => keyIdOfKek(each) === keyId)
     if (found === undefined) return undefined
     this.#found.set(keyId, found)
@@ -100,8 +101,9 @@ export class Pkcs11KeyWrapper implements KeyWrapper {
     return found
   }
 
-  #see(identity: KekIdentity): SeenKek {
+  #see({ identity, sealing }: HsmResult): SeenKek {
     const keyId = keyIdOfKek(identity)
+    this.#tell(keyId, sealing)
     if (this.#seen?.keyId === keyId) return this.#seen
     if (this.#seen !== undefined) {
       this.#logger.warn('another KEK has taken the place of the one on the token', {
@@ -112,18 +114,23 @@ export class Pkcs11KeyWrapper implements KeyWrapper {
     this.#seen = { identity, keyId }
     return this.#seen
   }
+
+  /** How the KEK wraps, and why so, whenever that is new. */
+  #tell(keyId: KeyId, sealing: Sealing | undefined): void {
+    if (sealing === undefined || sealing.why === this.#toldWhy) return
+    this.#toldWhy = sealing.why
+    const { mechanism, why } = sealing
+    if (mechanism === 'none') this.#logger.warn('the KEK cannot wrap, at most unwrap', { keyId, reason: why })
+    else this.#logger.info('how the KEK wraps', { keyId, mechanism, why })
+  }
 }
 
 /**
  * CKA_ID, check value and key type. No token serial, since several tokens may hold one KEK, and no label, since
  * anyone may edit it. A KEK on a token has no versions.
  */
-export function keyIdOfKek({ ckaId, checkValue }: KekIdentity): KeyId {
-  return keyIdOf('pkcs11', [ckaId, checkValue, 'AES-256'])
-}
-
-function isWrapped(bytes: Uint8Array): boolean {
-  return bytes.length === GCM96_BYTES && bytes[0] === GCM96_FORMAT
+export function keyIdOfKek({ keyType, ckaId, checkValue }: KekIdentity): KeyId {
+  return keyIdOf('pkcs11', [ckaId, checkValue, keyType])
 }
 
 function foreign(keyId: KeyId): KmsError {

@@ -1,21 +1,21 @@
 /** Which thread does which call? Runs in the main thread of the HSM process, which itself never calls the module. */
 import { Worker } from 'node:worker_threads'
-import type { FromHsm, HsmFailure, HsmRequest, HsmTarget, LoginGrant } from '../messages.js'
+import type { FromHsm, HsmFailure, HsmRequest, HsmTarget, LoginGrant } from '../shared/messages.js'
+import { taken, wipe, type Job } from './jobs.js'
+import { Renewal } from './renewal.js'
+import type { Known } from './sealer.js'
 import type { FromThread, ThreadData, ToThread } from './thread_messages.js'
 
 /** Sessions at the token, and calls that it works on at once. */
 const THREADS = 4
 
-interface Job {
-  readonly id: number
-  readonly request: HsmRequest
-  /** Was sent back once for want of a login. */
-  wasLoggedOut: boolean
-}
-
 interface Thread {
   readonly worker: Worker
   job?: Job
+  /** It has a session at the token as it is now. */
+  isSeated: boolean
+  /** What it was told, or told itself, of how the KEK wraps. */
+  known?: Known | undefined
 }
 
 export class Crew {
@@ -25,7 +25,17 @@ export class Crew {
   readonly #threads: Thread[] = []
   readonly #waiting: Job[] = []
   readonly #waitingForLogin: Job[] = []
+  readonly #renewal = new Renewal({
+    isQuiet: () => this.#isQuiet,
+    start: () => post(this.#keeper, { type: 'renew' }),
+    giveUp: (job, failure) => this.#failJob(job, failure),
+  })
+  /** Threads that were hired and have not said yet whether they can serve. */
+  #starting = 1
+  #isLoginPending = false
+  #hasHired = false
   #slot: Uint8Array | undefined
+  #known: Known | undefined
 
   /** @param say Sends to the plugin, and copies the bytes of its message. */
   constructor(target: HsmTarget, say: (message: FromHsm) => void) {
@@ -41,8 +51,18 @@ export class Crew {
 
   /** Keeps its own copy of the bytes and wipes a DEK in `request`. */
   add(id: number, request: HsmRequest): void {
-    this.#waiting.push({ id, request: taken(request), wasLoggedOut: false })
+    this.#waiting.push({ id, request: taken(request), wasLoggedOut: false, wasRenewed: false })
     this.#dispatch()
+  }
+
+  /**
+   * After the first call: until then the keeper is the fastest alone, and what it finds out about the KEK takes one
+   * session more than the token may have left for it later.
+   */
+  #hireOthers(): void {
+    if (this.#hasHired) return
+    this.#hasHired = true
+    for (let i = 1; i < THREADS; i++) this.#seat((slot) => this.#hire({ target: this.#target, slot }))
   }
 
   #hire(data: ThreadData): Worker {
@@ -56,68 +76,143 @@ export class Crew {
   #receive(worker: Worker, message: FromThread): void {
     switch (message.type) {
       case 'ready':
-        if (worker !== this.#keeper) return this.#join(worker)
-        this.#slot = message.slot
-        return this.#say({ type: 'askLogin' })
+        this.#ready(worker, message.slot)
+        break
       case 'loginStarted':
+      case 'loginRefused':
         return this.#say(message)
       case 'verdict':
+        this.#isLoginPending = false
         this.#say(message.verdict)
         if (message.verdict.type === 'loggedIn') this.#loggedIn()
         return
       case 'failed':
-        if (worker === this.#keeper) return this.#say(message)
-        return console.error(`one thread less: ${message.failure.text}`)
+        if (worker === this.#keeper) return this.#keeperFailed(message.failure)
+        this.#starting -= 1
+        console.error(`one thread less: ${message.failure.text}`)
+        break
       case 'loggedOut':
         return this.#loggedOut(worker, message.id, message.failure)
       case 'done':
+        this.#learn(worker, message.known)
+        this.#renewal.worked()
+        this.#say({ type: 'done', id: message.id, result: message.result })
+        message.result.bytes.fill(0)
+        wipe(this.#release(worker))
+        this.#hireOthers()
+        break
       case 'error':
-        this.#say(message)
-        if (message.type === 'done') message.result.bytes.fill(0)
-        this.#finish(worker)
-        return this.#dispatch()
+        this.#jobFailed(worker, message.failure)
     }
+    this.#renewal.proceed()
+    this.#dispatch()
+  }
+
+  #ready(worker: Worker, slot: Uint8Array): void {
+    if (worker === this.#keeper) {
+      this.#slot = slot
+      this.#askLogin()
+    } else {
+      this.#starting -= 1
+      this.#join(worker)
+    }
+  }
+
+  #askLogin(): void {
+    this.#isLoginPending = true
+    this.#say({ type: 'askLogin' })
+  }
+
+  #keeperFailed(failure: HsmFailure): void {
+    if (this.#renewal.isRunning) this.#renewal.fail()
+    else this.#say({ type: 'failed', failure })
   }
 
   #loggedIn(): void {
     if (this.#threads.length === 0) {
+      this.#starting = 0
       this.#join(this.#keeper)
-      const slot = this.#slot
-      if (slot !== undefined) {
-        for (let i = 1; i < THREADS; i++) this.#hire({ target: this.#target, slot })
+    } else if (this.#renewal.isRunning) {
+      for (const thread of this.#threads) {
+        if (thread.worker === this.#keeper) continue
+        thread.isSeated = false
+        this.#seat((slot) => post(thread.worker, { type: 'move', slot }))
       }
+      this.#waiting.unshift(...this.#renewal.finish())
     }
     this.#waiting.unshift(...this.#waitingForLogin.splice(0))
+    this.#renewal.proceed()
     this.#dispatch()
+  }
+
+  #seat(at: (slot: Uint8Array) => void): void {
+    if (this.#slot === undefined) return
+    this.#starting += 1
+    at(this.#slot)
   }
 
   #join(worker: Worker): void {
-    this.#threads.push({ worker })
-    this.#say({ type: 'capacity', calls: this.#threads.length })
+    const thread = this.#threads.find((each) => each.worker === worker)
+    if (thread !== undefined) thread.isSeated = true
+    else {
+      this.#threads.push({ worker, isSeated: true })
+      this.#say({ type: 'capacity', calls: this.#threads.length })
+    }
     this.#dispatch()
+  }
+
+  #learn(worker: Worker, known: Known | undefined): void {
+    if (known === undefined) return
+    this.#known = known
+    const thread = this.#threads.find((each) => each.worker === worker)
+    if (thread !== undefined) thread.known = known
   }
 
   #loggedOut(worker: Worker, id: number, failure: HsmFailure): void {
-    const job = this.#threads.find((thread) => thread.worker === worker)?.job
-    if (job === undefined) return
-    if (job.wasLoggedOut) {
-      this.#finish(worker)
-      return this.#say({ type: 'error', id, failure: { ...failure, replace: true } })
+    const job = this.#release(worker)
+    if (job?.id !== id) return
+    if (job.wasLoggedOut) this.#failOrRenew(job, { ...failure, replace: true })
+    else {
+      job.wasLoggedOut = true
+      this.#waitingForLogin.push(job)
+      if (!this.#isLoginPending) this.#askLogin()
     }
-    job.wasLoggedOut = true
-    this.#release(worker)
-    if (this.#waitingForLogin.push(job) === 1) this.#say({ type: 'askLogin' })
+    this.#renewal.proceed()
     this.#dispatch()
   }
 
+  #jobFailed(worker: Worker, failure: HsmFailure): void {
+    const job = this.#release(worker)
+    if (job !== undefined) this.#failOrRenew(job, failure)
+  }
+
+  #failOrRenew(job: Job, failure: HsmFailure): void {
+    if (!failure.replace || !this.#renewal.take(job, failure)) this.#failJob(job, failure)
+  }
+
+  #failJob(job: Job, failure: HsmFailure): void {
+    this.#say({ type: 'error', id: job.id, failure })
+    wipe(job)
+  }
+
   #dispatch(): void {
+    if (this.#renewal.isPending) return
     for (const thread of this.#threads) {
-      if (thread.job !== undefined) continue
+      if (thread.job !== undefined || !thread.isSeated) continue
       const job = this.#waiting.shift()
       if (job === undefined) return
       thread.job = job
-      post(thread.worker, { type: 'work', id: job.id, request: job.request })
+      const news = this.#known === undefined || thread.known === this.#known ? {} : { known: this.#known }
+      thread.known = this.#known
+      post(thread.worker, { type: 'work', id: job.id, request: job.request, ...news })
     }
+  }
+
+  /** No thread is in the module, nor on its way there. */
+  get #isQuiet(): boolean {
+    return (
+      this.#starting === 0 && !this.#isLoginPending && this.#threads.every(({ job }) => job === undefined)
+    )
   }
 
   #release(worker: Worker): Job | undefined {
@@ -125,11 +220,6 @@ export class Crew {
     const job = thread?.job
     delete thread?.job
     return job
-  }
-
-  #finish(worker: Worker): void {
-    const job = this.#release(worker)
-    if (job?.request.op === 'wrap') job.request.dek.fill(0)
   }
 
   /** A thread that never joined is no loss but of speed. */
@@ -141,21 +231,6 @@ export class Crew {
   #fail(text: string): void {
     this.#say({ type: 'failed', failure: { code: 'ERR_BACKEND_UNAVAILABLE', text, replace: true } })
   }
-}
-
-/** Own memory for what stays here while a thread works, and no more than it needs: a clone copies all of it. */
-function taken(request: HsmRequest): HsmRequest {
-  if (request.op === 'wrap') {
-    const dek = Uint8Array.from(request.dek)
-    request.dek.fill(0)
-    return { op: 'wrap', dek }
-  }
-  if (request.op === 'unwrap') {
-    const { ckaId, checkValue } = request.identity
-    const identity = { ckaId: Uint8Array.from(ckaId), checkValue: Uint8Array.from(checkValue) }
-    return { op: 'unwrap', wrapped: Uint8Array.from(request.wrapped), identity }
-  }
-  return request
 }
 
 function post(worker: Worker, message: ToThread): void {

@@ -4,8 +4,8 @@
  * Rules that pkcs11js needs: synchronous forms only, since the others drop or leak their buffers; the object that
  * loaded the library lives as long as the process; an error's number decides, never its name.
  */
-import { ckrRow, type Recovery } from '../ckr.js'
-import type { HsmFailure } from '../messages.js'
+import { ckrRow, type Recovery } from '../shared/ckr.js'
+import type { HsmFailure } from '../shared/messages.js'
 import type { Cryptoki, Pkcs11js } from './pkcs11js.js'
 
 /** Every failure on this side: what it means to the caller, and what may help. */

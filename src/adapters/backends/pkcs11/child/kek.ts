@@ -1,34 +1,40 @@
-/** Which key on the token is the KEK, may it be used, and what is its identity? */
-import { CHECK_VALUE_BYTES, type KekIdentity } from '../messages.js'
+/** Which key on the token is the KEK, and what is its identity? */
+import { copied } from '../shared/kek_identity.js'
+import { CHECK_VALUE_BYTES, type KekIdentity, type KeyQuery, type KeyType } from '../shared/messages.js'
+import { keyName } from '../shared/token_name.js'
+import { checkValueOf } from './check_value.js'
 import { HsmError } from './cryptoki.js'
 import type { Handle, Template } from './pkcs11js.js'
+import { rsaBits, rsaCheckValue } from './rsa.js'
+import type { Kek } from './strategies/strategy.js'
 import type { Token } from './token.js'
 
-const AES_BLOCK_BYTES = 16
 const KEK_BYTES = 32
+const RSA_BITS: readonly number[] = [2048, 3072, 4096]
 /** A search that looks at every match stops here, so that its answer fits into a message. */
 const MAX_KEYS = 100
+const MAX_NAMED_KEYS = 5
 const LISTED_ID_MAX_BYTES = 256
 
-export interface Kek {
-  readonly handle: Handle
-  readonly identity: KekIdentity
-}
-
 /**
- * Finds the one AES key with this label, refuses what is no KEK, and reads its identity from the token.
+ * Finds the one AES or RSA private key that matches, refuses what cannot be a KEK, and reads its identity from the
+ * token.
  *
- * @throws {HsmError} `ERR_KEY_NOT_FOUND`; `ERR_KEY_UNUSABLE` naming the attribute; or with recovery `login` when
- * nobody is logged in, since a private key is invisible then.
+ * @throws {HsmError} `ERR_KEY_NOT_FOUND`; `ERR_KEY_UNUSABLE` naming the attribute, or every key that matches; or
+ * with recovery `login` when nobody is logged in, since a private key is invisible then.
  */
-export function findKek(token: Token, session: Handle, label: string): Kek {
-  const named: Template = [{ type: token.p11.CKA_LABEL, value: label }]
-  const [handle, second] = token.find(session, [...aesKey(token), ...named])
-  const where = `"${label}" on token "${token.label}"`
-  if (handle === undefined) return missing(token, session, named, where)
-  if (second !== undefined)
-    throw unusable(`several AES keys are called ${where}; give the KEK a label of its own`)
-  refuseUnfit(token, session, handle, where)
+export function findKek(token: Token, session: Handle, query: KeyQuery): Kek {
+  const where = `${keyName(query)} on ${token.name}`
+  const [handle, ...others] = candidates(token, session, templateOf(token, query))
+  if (handle === undefined) return missing(token, session, query, where)
+  if (others.length > 0) {
+    const all = [handle, ...others]
+    const names = all.slice(0, MAX_NAMED_KEYS).map((key) => described(token, session, key))
+    const more = all.length > names.length ? ' and more' : ''
+    throw unusable(
+      `${all.length} keys are ${where}: ${names.join('; ')}${more}; name one by ckaId, or give each its own`,
+    )
+  }
   return { handle, identity: identityOf(token, session, handle, where) }
 }
 
@@ -37,122 +43,102 @@ export function findKek(token: Token, session: Handle, label: string): Kek {
  *
  * @throws {HsmError} as {@link findKek}; `ERR_KEY_UNKNOWN` when only other keys have its CKA_ID.
  */
-export function findKekById(token: Token, session: Handle, { ckaId, checkValue }: KekIdentity): Kek {
-  const named: Template = [{ type: token.p11.CKA_ID, value: Buffer.from(ckaId) }]
-  const where = `with CKA_ID ${Buffer.from(ckaId).toString('hex')} on token "${token.label}"`
-  const handles = token.find(session, [...aesKey(token), ...named], MAX_KEYS)
-  if (handles.length === 0) return missing(token, session, named, where)
+export function findKekById(token: Token, session: Handle, { keyType, ckaId, checkValue }: KekIdentity): Kek {
+  const query = { ckaId }
+  const where = `${keyName(query)} on ${token.name}`
+  const handles = candidates(token, session, templateOf(token, query))
+  if (handles.length === 0) return missing(token, session, query, where)
   for (const handle of handles) {
     const identity = identityIfAny(token, session, handle)
-    if (identity === undefined || Buffer.compare(identity.checkValue, checkValue) !== 0) continue
-    refuseUnfit(token, session, handle, `the key ${where}`)
+    if (identity?.keyType !== keyType || Buffer.compare(identity.checkValue, checkValue) !== 0) continue
     return { handle, identity }
   }
   throw new HsmError('ERR_KEY_UNKNOWN', `the key ${where} is not the one that wrapped this DEK`)
 }
 
-/** The AES keys on the token that have an identity, {@link MAX_KEYS} at most; in memory of their own. */
+/** The keys on the token that may have been a KEK, {@link MAX_KEYS} at most; in memory of their own. */
 export function listKeks(token: Token, session: Handle): KekIdentity[] {
   refuseLoggedOut(token, session)
   const identities: KekIdentity[] = []
-  for (const handle of token.find(session, aesKey(token), MAX_KEYS)) {
+  for (const handle of candidates(token, session, [])) {
     const identity = identityIfAny(token, session, handle)
     if (identity === undefined || identity.ckaId.length > LISTED_ID_MAX_BYTES) continue
-    const { ckaId, checkValue } = identity
-    identities.push({ ckaId: Uint8Array.from(ckaId), checkValue: Uint8Array.from(checkValue) })
+    identities.push(copied(identity))
   }
   return identities
 }
 
-const kekFlagNames = ['CKA_SENSITIVE', 'CKA_EXTRACTABLE', 'CKA_WRAP', 'CKA_UNWRAP', 'CKA_MODIFIABLE'] as const
-
-/** Attributes that tell a good KEK from one that merely works. */
-export function kekFlags(token: Token, session: Handle, handle: Handle): Record<string, boolean> {
-  const flags: Record<string, boolean> = {}
-  for (const name of kekFlagNames) {
-    const flag = token.flag(session, handle, token.p11[name])
-    if (flag !== undefined) flags[name] = flag
-  }
-  return flags
-}
-
-/**
- * The check value, made by the token itself: the first bytes of AES over a block of zeros (PKCS#11 v2.40, section
- * 4.8.2). CBC with a zero IV is the same block, for tokens that keep ECB off.
- */
-export function computedCheckValue(token: Token, handle: Handle, where: string): Buffer {
-  const iv = Buffer.alloc(AES_BLOCK_BYTES)
-  const mechanisms = [
-    { mechanism: token.p11.CKM_AES_ECB },
-    { mechanism: token.p11.CKM_AES_CBC, parameter: iv },
-  ]
-  const reasons: string[] = []
-  for (const mechanism of mechanisms) {
-    try {
-      return token.inSession('read', (session) => {
-        const zeros = Buffer.alloc(AES_BLOCK_BYTES)
-        const block = token.encrypt(session, mechanism, handle, zeros, AES_BLOCK_BYTES)
-        if (block.length !== AES_BLOCK_BYTES) throw unusable('the token encrypts a block to another length')
-        const checkValue = Buffer.from(block.subarray(0, CHECK_VALUE_BYTES))
-        // The block is the hash subkey of GCM under the same key.
-        block.fill(0)
-        return checkValue
-      })
-    } catch (error) {
-      if (!(error instanceof HsmError && error.code === 'ERR_KEY_UNUSABLE')) throw error
-      reasons.push(error.message)
-    }
-  }
-  throw unusable(`${where} has no CKA_CHECK_VALUE and none can be made: ${reasons.join('; ')}`)
-}
-
-function aesKey({ p11 }: Token): Template {
+function templateOf({ p11 }: Token, { label, ckaId }: KeyQuery): Template {
   return [
-    { type: p11.CKA_CLASS, value: p11.CKO_SECRET_KEY },
-    { type: p11.CKA_KEY_TYPE, value: p11.CKK_AES },
+    ...(label === undefined ? [] : [{ type: p11.CKA_LABEL, value: label }]),
+    ...(ckaId === undefined ? [] : [{ type: p11.CKA_ID, value: Buffer.from(ckaId) }]),
   ]
+}
+
+/** AES keys and RSA private keys; an HMAC key is neither. */
+function candidates(token: Token, session: Handle, named: Template): Handle[] {
+  const { p11 } = token
+  const kinds = [
+    [p11.CKO_SECRET_KEY, p11.CKK_AES],
+    [p11.CKO_PRIVATE_KEY, p11.CKK_RSA],
+  ] as const
+  return kinds.flatMap(([keyClass, keyType]) => {
+    const kind = [
+      { type: p11.CKA_CLASS, value: keyClass },
+      { type: p11.CKA_KEY_TYPE, value: keyType },
+    ]
+    return token.find(session, [...kind, ...named], MAX_KEYS)
+  })
+}
+
+function missing(token: Token, session: Handle, query: KeyQuery, where: string): never {
+  refuseLoggedOut(token, session)
+  // A token that is gone shows no keys either, and that is an outage.
+  token.info()
+  if (token.find(session, templateOf(token, query)).length > 0) {
+    throw unusable(
+      `${where} is neither an AES nor an RSA private key (CKA_CLASS, CKA_KEY_TYPE); name another key`,
+    )
+  }
+  throw new HsmError(
+    'ERR_KEY_NOT_FOUND',
+    `there is no AES or RSA private key ${where}; check keyLabel and ckaId, or make the key with kmsplugin keygen`,
+  )
 }
 
 function refuseLoggedOut(token: Token, session: Handle): void {
   if (token.isLoggedIn(session)) return
-  throw new HsmError('ERR_BACKEND_UNAVAILABLE', `token "${token.label}" has logged us out`, 'login')
-}
-
-function missing(token: Token, session: Handle, named: Template, where: string): never {
-  refuseLoggedOut(token, session)
-  // A token that went away still finds nothing without an error; asking for its label does fail.
-  token.info()
-  if (token.find(session, named).length > 0) {
-    throw unusable(`${where} is no AES secret key (CKA_CLASS, CKA_KEY_TYPE); name another keyLabel`)
-  }
-  throw new HsmError(
-    'ERR_KEY_NOT_FOUND',
-    `there is no AES key ${where}; check keyLabel, or make the key with kmsplugin keygen`,
-  )
-}
-
-function refuseUnfit(token: Token, session: Handle, handle: Handle, where: string): void {
-  const bytes = token.number(session, handle, token.p11.CKA_VALUE_LEN)
-  if (bytes !== KEK_BYTES) {
-    throw unusable(`${where} has CKA_VALUE_LEN ${bytes ?? 'not known'}, not ${KEK_BYTES}`)
-  }
-  for (const name of ['CKA_ENCRYPT', 'CKA_DECRYPT'] as const) {
-    if (token.flag(session, handle, token.p11[name]) !== true) {
-      throw unusable(`${where} does not have ${name} true`)
-    }
-  }
+  throw new HsmError('ERR_BACKEND_UNAVAILABLE', 'the HSM session is not logged in', 'login')
 }
 
 function identityOf(token: Token, session: Handle, handle: Handle, where: string): KekIdentity {
+  const keyType = keyTypeOf(token, session, handle, where)
   const ckaId = token.attribute(session, handle, token.p11.CKA_ID)
   if (ckaId === undefined || ckaId.length === 0) {
     throw unusable(
       `${where} has no CKA_ID; make a key with \`kmsplugin keygen\`, or set its CKA_ID once, before its first use`,
     )
   }
+  if (keyType !== 'AES-256') {
+    const checkValue = rsaCheckValue(token, session, handle)
+    if (checkValue === undefined) throw unusable(`${where} does not tell CKA_MODULUS and CKA_PUBLIC_EXPONENT`)
+    return { keyType, ckaId, checkValue }
+  }
   const told = token.attribute(session, handle, token.p11.CKA_CHECK_VALUE)
-  const checkValue = told?.length === CHECK_VALUE_BYTES ? told : computedCheckValue(token, handle, where)
-  return { ckaId, checkValue }
+  const checkValue = told?.length === CHECK_VALUE_BYTES ? told : checkValueOf(token, handle, where)
+  return { keyType, ckaId, checkValue }
+}
+
+function keyTypeOf(token: Token, session: Handle, handle: Handle, where: string): KeyType {
+  const { CKA_CLASS, CKA_VALUE_LEN, CKO_PRIVATE_KEY } = token.p11
+  if (token.number(session, handle, CKA_CLASS) === CKO_PRIVATE_KEY) {
+    const bits = rsaBits(token, session, handle)
+    if (RSA_BITS.includes(bits)) return `RSA-${bits}` as KeyType
+    throw unusable(`${where} is an RSA key of ${bits} bits; use one of ${RSA_BITS.join(', ')}`)
+  }
+  const bytes = token.number(session, handle, CKA_VALUE_LEN)
+  if (bytes === KEK_BYTES) return 'AES-256'
+  throw unusable(`${where} has CKA_VALUE_LEN ${bytes ?? 'not told'}, not ${KEK_BYTES}`)
 }
 
 /** `undefined` for a key that cannot have been a KEK. */
@@ -163,6 +149,14 @@ function identityIfAny(token: Token, session: Handle, handle: Handle): KekIdenti
     if (error instanceof HsmError && error.code === 'ERR_KEY_UNUSABLE') return undefined
     throw error
   }
+}
+
+function described(token: Token, session: Handle, handle: Handle): string {
+  const { CKA_CLASS, CKA_ID, CKA_LABEL, CKO_PRIVATE_KEY } = token.p11
+  const kind = token.number(session, handle, CKA_CLASS) === CKO_PRIVATE_KEY ? 'RSA' : 'AES'
+  const label = token.attribute(session, handle, CKA_LABEL)?.toString('utf8').slice(0, 32) ?? ''
+  const ckaId = token.attribute(session, handle, CKA_ID)?.toString('hex').slice(0, 64) ?? ''
+  return `${kind} "${label}" with ${ckaId === '' ? 'no CKA_ID' : `CKA_ID ${ckaId}`}`
 }
 
 function unusable(text: string): HsmError {

@@ -2,82 +2,89 @@
  * How does this process log in without ever locking a token?
  *
  * Rule: C_Login is called here only, by one thread, after the plugin granted it; never with a PIN that the token
- * refused before, and never while the token says that the next wrong PIN locks it.
+ * refused before, never while the token says that the next wrong PIN locks it, and while it says that a login failed
+ * only where somebody would know if it had been with this PIN. docs/adr/0008-pin-guard.md has the reasons.
  */
 import { scryptSync } from 'node:crypto'
 import { readSync } from 'node:fs'
-import { CKR_PIN_INCORRECT, CKR_PIN_INVALID, CKR_PIN_LEN_RANGE, CKR_USER_ALREADY_LOGGED_IN } from '../ckr.js'
-import { PIN_FD, type LoginGrant, type LoginVerdict } from '../messages.js'
+import {
+  CKR_PIN_INCORRECT,
+  CKR_PIN_INVALID,
+  CKR_PIN_LEN_RANGE,
+  CKR_USER_ALREADY_LOGGED_IN,
+} from '../shared/ckr.js'
+import { PIN_FD, type FromHsm, type LoginGrant, type LoginVerdict } from '../shared/messages.js'
 import { call, HsmError } from './cryptoki.js'
 import type { Handle } from './pkcs11js.js'
 import type { Token } from './token.js'
 
 const PIN_FILE_MAX_BYTES = 4096
 const FINGERPRINT_BYTES = 32
+/** 64 MiB and some 0.2 s for each guess at a PIN, which is short (RFC 7914). */
+const SCRYPT = { N: 2 ** 16, r: 8, p: 1, maxmem: 2 ** 27 } as const
 
 /** Answers that are about this PIN; the others of a refused login would be the same for the right one. */
 const wrongPin: readonly (number | undefined)[] = [CKR_PIN_INCORRECT, CKR_PIN_INVALID, CKR_PIN_LEN_RANGE]
 
+/** What is told before the verdict. */
+type LoginStep = Extract<FromHsm, { type: 'loginStarted' | 'loginRefused' }>
+
+/** Why a login is not tried while the token counts a failed one. Whatever works clears the count. */
+const failedBefore = {
+  spare: 'failed recently, and a command takes no try from the plugin',
+  unanswered: 'failed, and an earlier one of ours ended without an answer: it may have been with this PIN',
+  unremembered: 'failed, and nothing here would know if it was with this PIN; server.stateDir would',
+} as const
+
+const BY_HAND =
+  'log in to it once by hand with the right PIN, as with `pkcs11-tool --login --list-objects`; the plugin then goes on by itself'
+
 /**
  * @param session An open session; closing the last one would log out.
- * @param onTry Called when C_Login is about to be called.
+ * @param report Told when C_Login is about to be called, and at once when the PIN was refused.
  * @throws {HsmError} when the token's answer says nothing about the PIN.
  */
 export function login(
   token: Token,
   session: Handle,
-  salt: Uint8Array,
   grant: LoginGrant,
-  onTry: () => void,
+  report: (step: LoginStep) => void,
 ): LoginVerdict {
-  if (token.isLoggedIn(session)) return { type: 'loggedIn' }
-  const name = `token "${token.label}"`
+  if (token.isLoggedIn(session)) return { type: 'loggedIn', untried: true }
+  const { name } = token
   const { flags } = token.info()
   const { CKF_USER_PIN_LOCKED, CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_COUNT_LOW, CKU_USER } = token.p11
   if ((flags & CKF_USER_PIN_LOCKED) !== 0) {
-    return { type: 'notTried', text: `the user PIN of ${name} is locked; unlock it as its security officer` }
+    const text = `the user PIN of ${name} is locked; unlock it as its security officer; the plugin then goes on by itself`
+    return { type: 'notTried', text }
   }
   if ((flags & CKF_USER_PIN_FINAL_TRY) !== 0) {
-    return {
-      type: 'notTried',
-      text: `the next wrong PIN locks ${name}; log in once by hand with the right PIN`,
-    }
-  }
-  if (grant.oneShot && (flags & CKF_USER_PIN_COUNT_LOW) !== 0) {
-    return {
-      type: 'notTried',
-      text: `a login to ${name} failed recently, and a command takes no try from the plugin; run it again with the right PIN after one successful login, by hand or by the plugin`,
-    }
+    return { type: 'notTried', text: `the next wrong PIN locks ${name}; ${BY_HAND}` }
   }
   const pin = readPin()
-  const fingerprint = (): string => fingerprintOf(pin, salt)
   // Slow to compute, so only where it is needed.
-  if (grant.refused.length > 0) {
-    const known = fingerprint()
-    if (grant.refused.includes(known)) {
-      const text = `${name} refused this PIN before and was not asked again`
-      return { type: 'pinRefused', fingerprint: known, text }
-    }
+  const known = knownFingerprint(pin, grant.refused)
+  if (known !== undefined) {
+    const text = `${name} refused this PIN before and was not asked again`
+    return { type: 'pinRefused', fingerprint: known, text }
   }
-  if (grant.cautious && (flags & CKF_USER_PIN_COUNT_LOW) !== 0) {
-    const text = `an earlier login to ${name} ended without an answer, and it counts a failed login since`
-    return { type: 'pinRefused', fingerprint: fingerprint(), text }
+  if ((flags & CKF_USER_PIN_COUNT_LOW) !== 0 && grant.ifCountLow !== 'try') {
+    const text = `a login to ${name} ${failedBefore[grant.ifCountLow]}; ${BY_HAND}`
+    return { type: 'notTried', text }
   }
-  onTry()
+  report({ type: 'loginStarted' })
   try {
     call('C_Login', () => token.module.C_Login(session, CKU_USER, pin))
   } catch (error) {
     if (!(error instanceof HsmError)) throw error
-    if (error.rv === CKR_USER_ALREADY_LOGGED_IN) return { type: 'loggedIn' }
+    if (error.rv === CKR_USER_ALREADY_LOGGED_IN) return { type: 'loggedIn', untried: true }
     if (error.code !== 'ERR_LOGIN_REFUSED') throw error
     if (!wrongPin.includes(error.rv)) {
       return { type: 'barred', text: `${name} refused the login (${error.message})` }
     }
-    return {
-      type: 'pinRefused',
-      fingerprint: fingerprint(),
-      text: `${name} refused the PIN (${error.message})`,
-    }
+    const text = `${name} refused the PIN (${error.message})`
+    report({ type: 'loginRefused', text })
+    return { type: 'pinRefused', fingerprint: newFingerprint(pin, grant.salt), text }
   }
   return { type: 'loggedIn' }
 }
@@ -96,7 +103,22 @@ function readPin(): string {
   }
 }
 
-/** Slow to compute, since a PIN is short; the salt is the plugin's, made at its start. */
-function fingerprintOf(pin: string, salt: Uint8Array): string {
-  return scryptSync(pin, salt, FINGERPRINT_BYTES).toString('hex')
+/** The one of these fingerprints that is the PIN's. @throws where it cannot be told: then nothing is tried. */
+function knownFingerprint(pin: string, refused: readonly string[]): string | undefined {
+  const salts = [...new Set(refused.map((fingerprint) => fingerprint.split(':')[0] ?? ''))]
+  return salts.map((salt) => fingerprintOf(pin, salt)).find((fingerprint) => refused.includes(fingerprint))
+}
+
+/** Empty where this machine cannot compute it: a refusal is told in any case. */
+function newFingerprint(pin: string, salt: string): string {
+  try {
+    return fingerprintOf(pin, salt)
+  } catch {
+    return ''
+  }
+}
+
+/** @param salt In hexadecimal; new fingerprints take that of the others, so that one computation is enough. */
+function fingerprintOf(pin: string, salt: string): string {
+  return `${salt}:${scryptSync(pin, Buffer.from(salt, 'hex'), FINGERPRINT_BYTES, SCRYPT).toString('hex')}`
 }

@@ -6,8 +6,8 @@
  */
 import { writeFileSync } from 'node:fs'
 import { Socket } from 'node:net'
-import { Channel } from '../channel.js'
-import { CHANNEL_FD, type ToHsm } from '../messages.js'
+import { Channel } from '../shared/channel.js'
+import { CHANNEL_FD, type ToHsm } from '../shared/messages.js'
 import { Crew } from './crew.js'
 
 // A core dump would hold the PIN and DEKs. Elsewhere than on Linux there is no such file.

@@ -1,26 +1,40 @@
 /** What can one thread do at the token, and which failures does it mend alone? It has one session at a time. */
-import { randomBytes } from 'node:crypto'
-import type { HsmRequest, HsmResult, KekIdentity } from '../messages.js'
+import { formatOf } from '../shared/formats.js'
+import { isSameKek } from '../shared/kek_identity.js'
+import type { HsmRequest, HsmResult, HsmTarget, KekIdentity } from '../shared/messages.js'
+import { keyName } from '../shared/token_name.js'
 import { HsmError } from './cryptoki.js'
-import * as gcm96 from './gcm96.js'
-import { findKek, findKekById, kekFlags, listKeks, type Kek } from './kek.js'
+import { inspectToken } from './inspect_token.js'
+import { findKek, findKekById, listKeks } from './kek.js'
 import { makeKek } from './keygen.js'
 import type { Handle } from './pkcs11js.js'
+import { Sealer, type Known } from './sealer.js'
+import { selfTest, strategiesFor, unwrapDek } from './strategies/index.js'
+import { isUnsupported, type Kek } from './strategies/strategy.js'
 import type { Token } from './token.js'
 
 const NOTHING = Buffer.alloc(0)
-/** As long as a DEK. */
-const SAMPLE_BYTES = 32
 
 export class Seat {
   readonly #token: Token
-  readonly #keyLabel: string
+  readonly #target: HsmTarget
+  readonly #sealer: Sealer
   #session: Handle | undefined
   #kek: Kek | undefined
 
-  constructor(token: Token, keyLabel: string) {
+  constructor(token: Token, target: HsmTarget) {
     this.#token = token
-    this.#keyLabel = keyLabel
+    this.#target = target
+    this.#sealer = new Sealer(token, target.mechanism, target.allowWeakKey)
+  }
+
+  /** What is known of how the KEK wraps; set to what another thread found out. */
+  get known(): Known | undefined {
+    return this.#sealer.known
+  }
+
+  set known(known: Known | undefined) {
+    this.#sealer.known = known
   }
 
   /** Opens the session ahead of the first request. */
@@ -41,7 +55,7 @@ export class Seat {
       return perform()
     } catch (error) {
       if (request.op !== 'unwrap' || !isAmbiguous(error)) throw error
-      this.#prove(request.identity, error)
+      this.#prove(request, error)
     }
     // Asked again: the device may have been ill for a moment, and good bytes are never called bad.
     try {
@@ -72,32 +86,43 @@ export class Seat {
     try {
       return work(session)
     } catch (error) {
-      this.#token.closeSession(session)
-      this.#session = undefined
-      this.#kek = undefined
+      this.#drop()
       throw error
     }
   }
 
-  /** Returns when a new session encrypts and decrypts random bytes under the KEK; throws what `doubt` means if not. */
-  #prove(identity: KekIdentity, doubt: HsmError): void {
+  #drop(): void {
+    if (this.#session !== undefined) this.#token.closeSession(this.#session)
+    this.#session = undefined
+    this.#kek = undefined
+  }
+
+  /** Returns when the KEK unwraps random bytes that it wrapped just now; throws what `doubt` means if not. */
+  #prove({ identity, wrapped }: { identity: KekIdentity; wrapped: Uint8Array }, doubt: HsmError): void {
+    const format = formatOf(wrapped)
+    if (format === undefined) return
     try {
       this.#mended((session) => {
-        const { handle } = this.#findExactly(session, identity)
-        const sample = randomBytes(SAMPLE_BYTES)
-        const back = gcm96.unwrap(
-          this.#token,
-          session,
-          handle,
-          gcm96.wrap(this.#token, session, handle, sample),
-        )
-        if (!back.equals(sample)) throw new HsmError('ERR_BACKEND_RESPONSE', 'it decrypts to other bytes')
+        const kek = this.#findExactly(session, identity)
+        let reason: HsmError = doubt
+        for (const strategy of strategiesFor(format)) {
+          try {
+            return selfTest({ token: this.#token, session, kek }, strategy)
+          } catch (error) {
+            if (!(error instanceof HsmError && isUnsupported(error))) throw error
+            reason = error
+          }
+        }
+        throw reason
       })
+      this.#drop()
     } catch (error) {
       if (!(error instanceof HsmError) || error.recovery === 'login') throw error
-      // A KEK that is gone or may not encrypt says nothing about the device.
-      if (error.code.startsWith('ERR_KEY_') || error.code === 'ERR_ACCESS_DENIED') throw doubt
-      const text = `${doubt.message}; nor does the KEK decrypt what it encrypts (${error.message})`
+      // A KEK that is gone or may not wrap says nothing about the device.
+      if (error.code.startsWith('ERR_KEY_') || isUnsupported(error) || error.code === 'ERR_ACCESS_DENIED') {
+        throw doubt
+      }
+      const text = `${doubt.message}; nor does the KEK unwrap what it wraps (${error.message})`
       throw new HsmError('ERR_BACKEND_UNAVAILABLE', text, 'replace', error.rv)
     }
   }
@@ -105,45 +130,67 @@ export class Seat {
   #perform(session: Handle, request: HsmRequest): HsmResult {
     const token = this.#token
     switch (request.op) {
-      case 'identify':
-        return { identity: this.#find(session).identity, bytes: NOTHING, facts: {} }
-      case 'inspect': {
-        const { handle, identity } = this.#find(session)
-        const { manufacturerID, model } = token.info()
-        const facts = {
-          token: `${manufacturerID.trim()} ${model.trim()}`,
-          ...kekFlags(token, session, handle),
+      case 'identify': {
+        const kek = this.#find(session)
+        return {
+          identity: kek.identity,
+          bytes: NOTHING,
+          sealing: this.#sealer.describe(session, kek, this.#where),
         }
-        return { identity, bytes: NOTHING, facts }
       }
-      case 'keygen':
-        return { identity: makeKek(token, this.#keyLabel).identity, bytes: NOTHING, facts: {} }
+      case 'inspect': {
+        const kek = this.#find(session)
+        const evidence = this.#sealer.evidence(session, kek)
+        const sealing = this.#sealer.describe(session, kek, this.#where)
+        return {
+          identity: kek.identity,
+          bytes: NOTHING,
+          sealing,
+          inspection: { ...inspectToken(token), evidence },
+        }
+      }
+      case 'keygen': {
+        const kek = makeKek(token, this.#target.key, this.#target.mechanism)
+        return {
+          identity: kek.identity,
+          bytes: NOTHING,
+          sealing: this.#sealer.describe(session, kek, this.#where),
+        }
+      }
       case 'list': {
         const [identity, ...others] = listKeks(token, session)
         if (identity === undefined) {
-          throw new HsmError('ERR_KEY_NOT_FOUND', `token "${token.label}" has no AES key with a CKA_ID`)
+          throw new HsmError('ERR_KEY_NOT_FOUND', `${token.name} has no AES or RSA key with a CKA_ID`)
         }
-        return { identity, others, bytes: NOTHING, facts: {} }
+        return { identity, others, bytes: NOTHING }
       }
       case 'wrap': {
         // Found anew each time: under a handle that now means another key, the DEK would get a wrong key id.
-        const { handle, identity } = this.#find(session)
-        return { identity, bytes: gcm96.wrap(token, session, handle, bufferOf(request.dek)), facts: {} }
+        const kek = this.#find(session)
+        const bytes = this.#sealer.wrap(session, kek, this.#where, bufferOf(request.dek))
+        return { identity: kek.identity, bytes }
       }
       case 'unwrap': {
-        const { handle, identity } = this.#findExactly(session, request.identity)
-        return { identity, bytes: gcm96.unwrap(token, session, handle, bufferOf(request.wrapped)), facts: {} }
+        const kek = this.#findExactly(session, request.identity)
+        return {
+          identity: kek.identity,
+          bytes: unwrapDek({ token, session, kek }, bufferOf(request.wrapped)),
+        }
       }
     }
   }
 
+  get #where(): string {
+    return `the key ${keyName(this.#target.key)} on ${this.#token.name}`
+  }
+
   #find(session: Handle): Kek {
-    this.#kek = findKek(this.#token, session, this.#keyLabel)
+    this.#kek = findKek(this.#token, session, this.#target.key)
     return this.#kek
   }
 
   #findExactly(session: Handle, identity: KekIdentity): Kek {
-    if (this.#kek !== undefined && isSame(this.#kek.identity, identity)) return this.#kek
+    if (this.#kek !== undefined && isSameKek(this.#kek.identity, identity)) return this.#kek
     this.#kek = findKekById(this.#token, session, identity)
     return this.#kek
   }
@@ -156,10 +203,4 @@ function isAmbiguous(error: unknown): error is HsmError {
 /** The same memory, in the class that pkcs11js wants. */
 function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
   return Buffer.from(buffer, byteOffset, byteLength)
-}
-
-function isSame(one: KekIdentity, other: KekIdentity): boolean {
-  return (
-    Buffer.compare(one.ckaId, other.ckaId) === 0 && Buffer.compare(one.checkValue, other.checkValue) === 0
-  )
 }

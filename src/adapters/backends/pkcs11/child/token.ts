@@ -1,8 +1,12 @@
 /** How does one talk to one token of a PKCS#11 module? Knows slots, sessions, objects and attributes, and no KEK. */
 import { endianness } from 'node:os'
-import { CKR_CRYPTOKI_ALREADY_INITIALIZED } from '../ckr.js'
 import { call, HsmError } from './cryptoki.js'
 import type { Cryptoki, Handle, Mechanism, Pkcs11js, Template, TokenInfo } from './pkcs11js.js'
+
+/** The low 32 bits of a CK_ULONG in this machine's byte order, such as a handle. */
+export function ulong(value: Buffer): number {
+  return endianness() === 'LE' ? value.readUInt32LE() : value.readUInt32BE(value.length - 4)
+}
 
 /** CK_STATE of a session after C_Login as user: read-only and read-write. */
 const USER_STATES: readonly number[] = [1, 3]
@@ -12,17 +16,28 @@ export class Token {
   readonly module: Cryptoki
   /** Opaque; valid in every thread of this process. */
   readonly slot: Handle
-  readonly label: string
+  /** For messages: `token "k8s"`. */
+  readonly name: string
 
-  constructor(p11: Pkcs11js, module: Cryptoki, slot: Handle, label: string) {
+  constructor(p11: Pkcs11js, module: Cryptoki, slot: Handle, name: string) {
     this.p11 = p11
     this.module = module
     this.slot = slot
-    this.label = label
+    this.name = name
   }
 
   info(): TokenInfo {
     return call('C_GetTokenInfo', () => this.module.C_GetTokenInfo(this.slot))
+  }
+
+  /** CKF_… flags of a mechanism; 0 when the token does not have it. */
+  mechanismFlags(type: number): number {
+    try {
+      return call('C_GetMechanismInfo', () => this.module.C_GetMechanismInfo(this.slot, type)).flags
+    } catch (error) {
+      if (error instanceof HsmError && error.code === 'ERR_KEY_UNUSABLE') return 0
+      throw error
+    }
   }
 
   openSession(mode: 'read' | 'write' = 'read'): Handle {
@@ -86,8 +101,7 @@ export class Token {
   /** A CK_ULONG, in this machine's byte order; the low 32 bits of it. */
   number(session: Handle, object: Handle, type: number): number | undefined {
     const value = this.attribute(session, object, type)
-    if (value === undefined || value.length < 4) return undefined
-    return endianness() === 'LE' ? value.readUInt32LE() : value.readUInt32BE(value.length - 4)
+    return value === undefined || value.length < 4 ? undefined : ulong(value)
   }
 
   /**
@@ -110,54 +124,41 @@ export class Token {
     const out = Buffer.allocUnsafeSlow(maxBytes)
     return call('C_Decrypt', () => this.module.C_Decrypt(session, data, out))
   }
-}
 
-/** Initialises the module for use by several threads; only one thread does it. */
-export function initialise(p11: Pkcs11js, module: Cryptoki): void {
-  try {
-    // Without the flag a module may turn its locks off.
-    call('C_Initialize', () => module.C_Initialize({ flags: p11.CKF_OS_LOCKING_OK }))
-  } catch (error) {
-    if (!(error instanceof HsmError && error.rv === CKR_CRYPTOKI_ALREADY_INITIALIZED)) throw error
+  /** Signs, or makes a MAC, in one part. */
+  sign(session: Handle, mechanism: Mechanism, key: Handle, data: Buffer, maxBytes: number): Buffer {
+    const out = Buffer.allocUnsafeSlow(maxBytes)
+    call('C_SignInit', () => this.module.C_SignInit(session, mechanism, key))
+    return call('C_Sign', () => this.module.C_Sign(session, data, out))
   }
-}
 
-/**
- * The slot of the one token with this label.
- *
- * @throws {HsmError} `ERR_BACKEND_UNAVAILABLE` when none has it (an HSM that is out shows no token), and
- * `ERR_CONFIG_INVALID` when several have.
- */
-export function findSlot(module: Cryptoki, label: string): Handle {
-  const labels: string[] = []
-  const matches = call('C_GetSlotList', () => module.C_GetSlotList(true)).filter((slot) => {
-    const found = labelOf(module, slot)
-    if (found !== undefined) labels.push(found)
-    return found === label
-  })
-  const [slot] = matches
-  if (slot === undefined) {
-    const seen = labels.length === 0 ? 'no token at all' : labels.map((text) => `"${text}"`).join(', ')
-    throw new HsmError(
-      'ERR_BACKEND_UNAVAILABLE',
-      `no token has the label "${label}"; the module shows ${seen}; check tokenLabel and the HSM`,
-      'replace',
+  wrapKey(session: Handle, mechanism: Mechanism, wrapping: Handle, key: Handle, maxBytes: number): Buffer {
+    const out = Buffer.allocUnsafeSlow(maxBytes)
+    return call('C_WrapKey', () => this.module.C_WrapKey(session, mechanism, wrapping, key, out))
+  }
+
+  unwrapKey(
+    session: Handle,
+    mechanism: Mechanism,
+    unwrapping: Handle,
+    wrapped: Buffer,
+    template: Template,
+  ): Handle {
+    return call('C_UnwrapKey', () =>
+      this.module.C_UnwrapKey(session, mechanism, unwrapping, wrapped, template),
     )
   }
-  if (matches.length > 1) {
-    throw new HsmError(
-      'ERR_CONFIG_INVALID',
-      `${matches.length} tokens have the label "${label}"; give each its own`,
-    )
-  }
-  return slot
-}
 
-/** `undefined` for a slot whose token cannot be asked: it is not the one. */
-function labelOf(module: Cryptoki, slot: Handle): string | undefined {
-  try {
-    return module.C_GetTokenInfo(slot).label.replace(/[ \0]+$/, '')
-  } catch {
-    return undefined
+  createObject(session: Handle, template: Template): Handle {
+    return call('C_CreateObject', () => this.module.C_CreateObject(session, template))
+  }
+
+  /** Never fails: a session object goes with its session anyway. */
+  destroyObject(session: Handle, object: Handle): void {
+    try {
+      this.module.C_DestroyObject(session, object)
+    } catch {
+      // Nothing is left to do.
+    }
   }
 }

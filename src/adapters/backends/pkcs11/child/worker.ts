@@ -5,70 +5,121 @@
  * the only one that logs in.
  */
 import { parentPort, workerData, type Transferable } from 'node:worker_threads'
-import type { HsmRequest, LoginGrant } from '../messages.js'
+import { copied } from '../shared/kek_identity.js'
+import type { LoginGrant } from '../shared/messages.js'
+import { tokenName } from '../shared/token_name.js'
 import { failureOf, HsmError, importPkcs11js, loadModule } from './cryptoki.js'
 import { login } from './login.js'
+import type { Cryptoki, Handle, Pkcs11js } from './pkcs11js.js'
 import { Seat } from './seat.js'
+import { finalise, findSlot, initialise } from './slots.js'
 import type { FromThread, ThreadData, ToThread } from './thread_messages.js'
-import type { Handle } from './pkcs11js.js'
-import { findSlot, initialise, Token } from './token.js'
+import { Token } from './token.js'
+
+type Work = Extract<ToThread, { type: 'work' }>
 
 const { target, slot } = workerData as ThreadData
-/** The keeper's own: closing the last session of a process logs it out. */
-let anchor: Handle | undefined
+
+class Thread {
+  readonly #p11: Pkcs11js
+  readonly #module: Cryptoki
+  #token: Token
+  #seat: Seat
+  /** The keeper's own: closing the last session of a process logs it out. */
+  #anchor: Handle | undefined
+
+  constructor(p11: Pkcs11js, module: Cryptoki, where: Handle) {
+    this.#p11 = p11
+    this.#module = module
+    this.#token = new Token(p11, module, where, tokenName(target.token))
+    this.#seat = new Seat(this.#token, target)
+    // A thread that gets no session is none; the token may allow fewer of them.
+    this.#seat.open()
+  }
+
+  receive(message: ToThread): void {
+    switch (message.type) {
+      case 'grant':
+        return this.#orFail(() => this.#logIn(message.grant))
+      case 'renew':
+        return this.#orFail(() => this.#renew())
+      case 'move':
+        return this.#orFail(() => this.#sit(Buffer.from(message.slot)))
+      case 'work':
+        return this.#work(message)
+    }
+  }
+
+  #work({ id, request, known }: Work): void {
+    const seat = this.#seat
+    if (known !== undefined) seat.known = known
+    const before = seat.known
+    try {
+      const result = seat.do(request)
+      // Moved, not cloned: a clone would take all of the memory that a Buffer is a view of.
+      const bytes = Uint8Array.from(result.bytes)
+      result.bytes.fill(0)
+      const news = seat.known === undefined || seat.known === before ? {} : { known: seat.known }
+      const answer = { ...result, identity: copied(result.identity), bytes }
+      say({ type: 'done', id, result: answer, ...news }, [bytes.buffer])
+    } catch (error) {
+      const isLoggedOut = error instanceof HsmError && error.recovery === 'login'
+      say({ type: isLoggedOut ? 'loggedOut' : 'error', id, failure: failureOf(error) })
+    } finally {
+      if (request.op === 'wrap') request.dek.fill(0)
+    }
+  }
+
+  #logIn(grant: LoginGrant): void {
+    this.#anchor = this.#livingSession(this.#anchor)
+    say({ type: 'verdict', verdict: login(this.#token, this.#anchor, grant, say) })
+  }
+
+  #livingSession(session: Handle | undefined): Handle {
+    if (session === undefined) return this.#token.openSession()
+    try {
+      this.#token.isLoggedIn(session)
+      return session
+    } catch {
+      this.#token.closeSession(session)
+      return this.#token.openSession()
+    }
+  }
+
+  /** Everything anew but the process: what some modules want after their device was away. */
+  #renew(): void {
+    this.#anchor = undefined
+    finalise(this.#module)
+    initialise(this.#p11, this.#module, target.libraryParameters)
+    this.#sit(findSlot(this.#p11, this.#module, target.token))
+  }
+
+  #sit(where: Handle): void {
+    const { known } = this.#seat
+    this.#token = new Token(this.#p11, this.#module, where, this.#token.name)
+    this.#seat = new Seat(this.#token, target)
+    this.#seat.known = known
+    this.#seat.open()
+    say({ type: 'ready', slot: Uint8Array.from(where) })
+  }
+
+  #orFail(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      say({ type: 'failed', failure: failureOf(error) })
+    }
+  }
+}
 
 async function serve(): Promise<void> {
   const p11 = await importPkcs11js()
   const module = loadModule(p11, target.module)
-  if (slot === undefined) initialise(p11, module)
-  const where = slot === undefined ? findSlot(module, target.tokenLabel) : Buffer.from(slot)
-  const token = new Token(p11, module, where, target.tokenLabel)
-  const seat = new Seat(token, target.keyLabel)
-  // A thread that gets no session is none; the token may allow fewer of them.
-  seat.open()
-  parentPort?.on('message', (message: ToThread) => {
-    if (message.type === 'grant') logIn(token, message.grant)
-    else work(seat, message.id, message.request)
-  })
+  if (slot === undefined) initialise(p11, module, target.libraryParameters)
+  const where = slot === undefined ? findSlot(p11, module, target.token) : Buffer.from(slot)
+  const thread = new Thread(p11, module, where)
+  parentPort?.on('message', (message: ToThread) => thread.receive(message))
   say({ type: 'ready', slot: Uint8Array.from(where) })
-}
-
-function work(seat: Seat, id: number, request: HsmRequest): void {
-  try {
-    const result = seat.do(request)
-    // Moved, not cloned: a clone would take all of the memory that a Buffer is a view of.
-    const bytes = Uint8Array.from(result.bytes)
-    result.bytes.fill(0)
-    const { ckaId, checkValue } = result.identity
-    const identity = { ckaId: Uint8Array.from(ckaId), checkValue: Uint8Array.from(checkValue) }
-    say({ type: 'done', id, result: { ...result, identity, bytes } }, [bytes.buffer])
-  } catch (error) {
-    const isLoggedOut = error instanceof HsmError && error.recovery === 'login'
-    say({ type: isLoggedOut ? 'loggedOut' : 'error', id, failure: failureOf(error) })
-  } finally {
-    if (request.op === 'wrap') request.dek.fill(0)
-  }
-}
-
-function logIn(token: Token, grant: LoginGrant): void {
-  try {
-    anchor = livingSession(token, anchor)
-    const onTry = (): void => say({ type: 'loginStarted' })
-    say({ type: 'verdict', verdict: login(token, anchor, target.salt, grant, onTry) })
-  } catch (error) {
-    say({ type: 'failed', failure: failureOf(error) })
-  }
-}
-
-function livingSession(token: Token, session: Handle | undefined): Handle {
-  if (session === undefined) return token.openSession()
-  try {
-    token.isLoggedIn(session)
-    return session
-  } catch {
-    token.closeSession(session)
-    return token.openSession()
-  }
 }
 
 function say(message: FromThread, moved: readonly Transferable[] = []): void {

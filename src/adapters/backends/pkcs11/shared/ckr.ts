@@ -4,7 +4,7 @@
  * Rule: classified by number only; pkcs11js names codes that it does not know CKR_VENDOR_DEFINED. The numbers are
  * those of PKCS#11 v3.1, pkcs11t.h.
  */
-import type { KmsErrorCode } from '../../../ports/errors.js'
+import type { KmsErrorCode } from '../../../../ports/errors.js'
 
 /**
  * What may help: `reopen` a new session in which the key is found again, `login` first, `replace` the whole
@@ -20,6 +20,7 @@ export interface CkrRow {
 
 export const CKR_GENERAL_ERROR = 0x05
 export const CKR_FUNCTION_FAILED = 0x06
+export const CKR_ARGUMENTS_BAD = 0x07
 export const CKR_DATA_INVALID = 0x20
 export const CKR_DATA_LEN_RANGE = 0x21
 export const CKR_PIN_INCORRECT = 0xa0
@@ -49,7 +50,7 @@ const table: Readonly<Record<number, CkrRow>> = {
   0x03: { name: 'CKR_SLOT_ID_INVALID', code: out, recovery: 'replace' },
   [CKR_GENERAL_ERROR]: { name: 'CKR_GENERAL_ERROR', code: out, recovery: 'replace' },
   [CKR_FUNCTION_FAILED]: { name: 'CKR_FUNCTION_FAILED', code: out, recovery: 'replace' },
-  0x07: { name: 'CKR_ARGUMENTS_BAD', code: 'ERR_BACKEND_RESPONSE', recovery: 'none' },
+  [CKR_ARGUMENTS_BAD]: { name: 'CKR_ARGUMENTS_BAD', code: 'ERR_BACKEND_RESPONSE', recovery: 'none' },
   0x0a: { name: 'CKR_CANT_LOCK', code: 'ERR_CONFIG_INVALID', recovery: 'none' },
   0x10: { name: 'CKR_ATTRIBUTE_READ_ONLY', code: unusable, recovery: 'none' },
   0x11: { name: 'CKR_ATTRIBUTE_SENSITIVE', code: unusable, recovery: 'none' },
@@ -71,6 +72,8 @@ const table: Readonly<Record<number, CkrRow>> = {
   0x62: { name: 'CKR_KEY_SIZE_RANGE', code: unusable, recovery: 'none' },
   0x63: { name: 'CKR_KEY_TYPE_INCONSISTENT', code: unusable, recovery: 'none' },
   0x68: { name: 'CKR_KEY_FUNCTION_NOT_PERMITTED', code: unusable, recovery: 'none' },
+  0x69: { name: 'CKR_KEY_NOT_WRAPPABLE', code: unusable, recovery: 'none' },
+  0x6a: { name: 'CKR_KEY_UNEXTRACTABLE', code: unusable, recovery: 'none' },
   0x70: { name: 'CKR_MECHANISM_INVALID', code: unusable, recovery: 'none' },
   0x71: { name: 'CKR_MECHANISM_PARAM_INVALID', code: unusable, recovery: 'none' },
   0x82: { name: 'CKR_OBJECT_HANDLE_INVALID', code: out, recovery: 'reopen' },
@@ -93,6 +96,14 @@ const table: Readonly<Record<number, CkrRow>> = {
   [CKR_USER_ALREADY_LOGGED_IN]: { name: 'CKR_USER_ALREADY_LOGGED_IN', code: out, recovery: 'none' },
   0x101: { name: 'CKR_USER_NOT_LOGGED_IN', code: out, recovery: 'login' },
   0x102: { name: 'CKR_USER_PIN_NOT_INITIALIZED', code: 'ERR_LOGIN_REFUSED', recovery: 'none' },
+  0x110: { name: 'CKR_WRAPPED_KEY_INVALID', code: 'ERR_DECRYPTION_FAILED', recovery: 'none' },
+  0x112: { name: 'CKR_WRAPPED_KEY_LEN_RANGE', code: 'ERR_DECRYPTION_FAILED', recovery: 'none' },
+  0x113: { name: 'CKR_WRAPPING_KEY_HANDLE_INVALID', code: out, recovery: 'reopen' },
+  0x114: { name: 'CKR_WRAPPING_KEY_SIZE_RANGE', code: unusable, recovery: 'none' },
+  0x115: { name: 'CKR_WRAPPING_KEY_TYPE_INCONSISTENT', code: unusable, recovery: 'none' },
+  0xf0: { name: 'CKR_UNWRAPPING_KEY_HANDLE_INVALID', code: out, recovery: 'reopen' },
+  0xf1: { name: 'CKR_UNWRAPPING_KEY_SIZE_RANGE', code: unusable, recovery: 'none' },
+  0xf2: { name: 'CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT', code: unusable, recovery: 'none' },
   0x150: { name: 'CKR_BUFFER_TOO_SMALL', code: 'ERR_BACKEND_RESPONSE', recovery: 'none' },
   0x190: { name: 'CKR_CRYPTOKI_NOT_INITIALIZED', code: out, recovery: 'replace' },
   [CKR_CRYPTOKI_ALREADY_INITIALIZED]: {

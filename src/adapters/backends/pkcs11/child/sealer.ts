@@ -1,0 +1,77 @@
+/** How does a KEK wrap on its token, and may it? Found out once for each KEK, since a self-test is several calls. */
+import type { MechanismName, WeaknessName } from '../shared/mechanisms.js'
+import type { Evidence, KekIdentity, Sealing } from '../shared/messages.js'
+import { copied, isSameKek } from '../shared/kek_identity.js'
+import { HsmError } from './cryptoki.js'
+import { evidenceOf, refuseWeak } from './gate.js'
+import type { Handle } from './pkcs11js.js'
+import { chooseStrategy, strategyOf, type Choice } from './strategies/index.js'
+import type { Kek } from './strategies/strategy.js'
+import type { Token } from './token.js'
+
+/** What was found out; plain data, so that one thread can tell the others. */
+export interface Known extends Choice {
+  readonly identity: KekIdentity
+  readonly evidence: readonly Evidence[]
+}
+
+export class Sealer {
+  readonly #token: Token
+  readonly #mechanism: MechanismName | 'auto'
+  readonly #excepted: readonly WeaknessName[]
+  /** Of the KEK that was looked at last, here or in another thread. */
+  known: Known | undefined
+
+  constructor(token: Token, mechanism: MechanismName | 'auto', excepted: readonly WeaknessName[]) {
+    this.#token = token
+    this.#mechanism = mechanism
+    this.#excepted = excepted
+  }
+
+  /**
+   * @returns The wrapped DEK, of a form of formats.ts.
+   * @throws {HsmError} `ERR_KEY_UNUSABLE` when the KEK cannot wrap or is too weak.
+   */
+  wrap(session: Handle, kek: Kek, where: string, dek: Buffer): Buffer {
+    const { mechanism, by, evidence } = this.#examined(session, kek)
+    refuseWeak(evidence, where)
+    return strategyOf({ mechanism, by }).wrap({ token: this.#token, session, kek }, dek)
+  }
+
+  /** How the KEK wraps, or why not. */
+  describe(session: Handle, kek: Kek, where: string): Sealing {
+    try {
+      const { mechanism, why, evidence } = this.#examined(session, kek)
+      refuseWeak(evidence, where)
+      return { mechanism, why }
+    } catch (error) {
+      if (!(error instanceof HsmError && error.code === 'ERR_KEY_UNUSABLE')) throw error
+      return { mechanism: 'none', why: error.message.slice(0, WHY_MAX_LENGTH) }
+    }
+  }
+
+  /** Read anew from the token; empty when the KEK has no way to wrap. */
+  evidence(session: Handle, kek: Kek): readonly Evidence[] {
+    this.known = undefined
+    try {
+      return this.#examined(session, kek).evidence
+    } catch (error) {
+      if (error instanceof HsmError && error.code === 'ERR_KEY_UNUSABLE') return []
+      throw error
+    }
+  }
+
+  #examined(session: Handle, kek: Kek): Known {
+    if (this.known !== undefined && isSameKek(this.known.identity, kek.identity)) return this.known
+    const token = this.#token
+    const may = (attribute: WeaknessName): boolean =>
+      token.flag(session, kek.handle, token.p11[attribute]) === true
+    const choice = chooseStrategy(token, kek, this.#mechanism, may)
+    const evidence = evidenceOf({ token, session, kek }, strategyOf(choice), this.#excepted)
+    this.known = { ...choice, identity: copied(kek.identity), evidence }
+    return this.known
+  }
+}
+
+/** What fits into a message. */
+const WHY_MAX_LENGTH = 900

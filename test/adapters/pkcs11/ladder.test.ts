@@ -1,0 +1,154 @@
+/** What is tried before the HSM process is replaced, and what a token does that is odd but right. */
+import { randomBytes } from 'node:crypto'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { WrappedDek } from '../../../src/ports/key_wrapper.js'
+import { outcomeOf } from '../../doubles/outcome.js'
+import {
+  faultModuleMissing,
+  makeFaultModule,
+  overlapping,
+  type FaultModule,
+} from '../../support/fault_module.js'
+import { until } from '../../support/plugin.js'
+import { makeSoftHsm, softHsmMissing, type SoftHsm } from '../../support/softhsm.js'
+import { openOn, soon, type Opened } from './opened.js'
+
+const missing = softHsmMissing ?? faultModuleMissing
+const title = 'an HSM process whose device fails'
+
+describe.skipIf(missing !== undefined)(
+  missing === undefined ? title : `${title} (skipped: ${missing})`,
+  () => {
+    const dek = randomBytes(32)
+    let hsm: SoftHsm
+    let fault: FaultModule
+    let opened: Opened
+    let wrapped: WrappedDek
+
+    beforeEach(async () => {
+      hsm = await makeSoftHsm()
+      hsm.change({ do: 'makeAes', label: 'kek' })
+      fault = makeFaultModule(hsm)
+      opened = openOn(hsm, { module: fault.path }, { callTimeoutMs: 500 })
+      wrapped = await opened.wrapper.wrap(dek, soon())
+      // All of its threads are at work.
+      await Promise.all(Array.from({ length: 16 }, async () => unwrap()))
+    })
+
+    afterEach(async () => {
+      await opened.wrapper.close()
+      await hsm.remove()
+    })
+
+    const unwrap = async (within = 20_000) => outcomeOf(opened.wrapper.unwrap(wrapped, soon(within)))
+    const many = async () => new Set(await Promise.all(Array.from({ length: 16 }, async () => unwrap())))
+    const count = (name: string) => fault.calls().filter((call) => call.name === name).length
+
+    test('sessions that died are replaced: no call fails, and nothing is initialised or logged in for it', async () => {
+      fault.set(['generation=1'])
+      expect(await many()).toEqual(new Set(['OK']))
+      expect(opened.starts()).toBe(1)
+      expect(count('C_Finalize')).toBe(0)
+    })
+
+    test('a module that wants to be initialised anew is, in the same process, and no call fails', async () => {
+      for (const round of [1, 2, 3]) {
+        fault.set([`needinit=${round}`])
+        expect(await many()).toEqual(new Set(['OK']))
+        expect(count('C_Finalize')).toBe(round)
+      }
+      expect([opened.starts(), opened.logins()]).toEqual([1, 4])
+    })
+
+    test('C_Finalize is never called while another call is under way, and no session is used by two at once', async () => {
+      fault.set(['needinit=1', 'C_DecryptInit delay=5 jitter=5'])
+      await many()
+      fault.set(['needinit=2', 'C_DecryptInit delay=5 jitter=5'])
+      await many()
+      const pairs = overlapping(fault.calls())
+      expect(pairs.filter((pair) => pair.some(({ name }) => name === 'C_Finalize'))).toEqual([])
+      expect(pairs.filter(([a, b]) => a.session !== '0' && a.session === b.session)).toEqual([])
+    })
+
+    test('while a call hangs the module is not finalised under it: the process is replaced', async () => {
+      fault.set(['C_Decrypt hang times=1', 'C_DecryptInit rv=0x30 after=1'])
+      const hanging = unwrap()
+      await until(() => fault.calls().some(({ name, rv }) => name === 'C_Decrypt' && rv === undefined))
+      expect(await unwrap()).toBe('ERR_BACKEND_UNAVAILABLE')
+      expect(await hanging).toBe('ERR_BACKEND_UNAVAILABLE')
+      fault.heal()
+      expect(await many()).toEqual(new Set(['OK']))
+      expect(opened.starts()).toBe(2)
+      expect(count('C_Finalize')).toBe(0)
+    })
+
+    test('what initialising does not mend is left to a new process: once each, then the callers are told', async () => {
+      fault.set(['C_DecryptInit rv=0x30'])
+      expect(await unwrap()).toBe('ERR_BACKEND_UNAVAILABLE')
+      expect([opened.starts(), count('C_Finalize')]).toEqual([1, 1])
+      fault.heal()
+      expect(await unwrap()).toBe('OK')
+      expect([opened.starts(), count('C_Finalize')]).toEqual([2, 1])
+    })
+
+    test('a C_Finalize or C_Initialize that hangs ends with its process', async () => {
+      for (const name of ['C_Finalize', 'C_Initialize']) {
+        const before = opened.starts()
+        fault.set(['C_DecryptInit rv=0x30 times=1', `${name} stuck times=1`])
+        expect(await unwrap()).toBe('ERR_BACKEND_UNAVAILABLE')
+        fault.heal()
+        expect(await unwrap()).toBe('OK')
+        expect(opened.starts()).toBe(before + 1)
+      }
+    })
+
+    test('a token that was taken out is an outage and no missing key; put back, it is found without a restart', async () => {
+      fault.set(['removed=1'])
+      for (let i = 0; i < 3; i += 1) {
+        expect(await unwrap()).toBe('ERR_BACKEND_UNAVAILABLE')
+        expect(await outcomeOf(opened.wrapper.currentKeyId(soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
+      }
+      fault.heal()
+      await until(async () => (await unwrap()) === 'OK')
+    })
+
+    test('a library that aborts takes its process with it and nothing else', async () => {
+      fault.set(['C_DecryptInit abort'])
+      expect(await unwrap()).toBe('ERR_BACKEND_UNAVAILABLE')
+      fault.heal()
+      expect(await unwrap()).toBe('OK')
+      expect(opened.starts()).toBe(2)
+    })
+
+    test.each([
+      ['lunaiv=1', 2],
+      ['cloudhsmiv=1', 1],
+    ])(
+      'a token that makes its own IV (%s) wraps, and what it wrapped opens after a restart',
+      async (habit, format) => {
+        await opened.wrapper.close()
+        fault.set([habit])
+        opened = openOn(hsm, { module: fault.path })
+        const own = await opened.wrapper.wrap(dek, soon())
+        expect(own.bytes[0]).toBe(format)
+        await opened.wrapper.close()
+        opened = openOn(hsm, { module: fault.path })
+        expect(Buffer.from(await opened.wrapper.unwrap(own, soon()))).toEqual(dek)
+        // What was wrapped before the token had that habit still opens.
+        expect(await unwrap()).toBe('OK')
+        // As does everything on a token that has it no more.
+        fault.heal()
+        expect(Buffer.from(await opened.wrapper.unwrap(own, soon()))).toEqual(dek)
+      },
+    )
+
+    test('a token with no more sessions than it needs serves with fewer threads', async () => {
+      await opened.wrapper.close()
+      fault.set(['maxsessions=3'])
+      opened = openOn(hsm, { module: fault.path })
+      expect(await outcomeOf(opened.wrapper.wrap(dek, soon()))).toBe('OK')
+      expect(await many()).toEqual(new Set(['OK']))
+      expect(opened.starts()).toBe(1)
+    })
+  },
+)
