@@ -167,6 +167,19 @@ describe('the memory of a program with a state folder', () => {
     expect(await readdir(dir)).toEqual([])
   })
 
+  test('a PIN that worked is tried again without the disk, and one more answer missing makes the next one careful', async () => {
+    const memory = restarted()
+    await once(memory, loggedIn)
+    const login = await begun(memory)
+    expect((await readdir(dir)).filter((name) => name.endsWith('.json'))).toEqual([])
+    login.abandon()
+    expect((await once(memory, notTried)).ifCountLow).toBe('unanswered')
+    await once(memory, loggedIn)
+    const other = await begun(memory, 'file 2')
+    expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({ unsettled: true })
+    await other.settle(notTried)
+  })
+
   test('a token that counts a failed login is tried with a PIN that nobody ever refused', async () => {
     expect((await once(restarted(), notTried)).ifCountLow).toBe('try')
   })

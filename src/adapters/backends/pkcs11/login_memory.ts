@@ -72,7 +72,9 @@ export class LoginMemory {
     }
     await this.#recall()
     const { refused, unsettled } = this.#known
-    const isRemembered = await this.#remember({ refused, unsettled: true }, unlock !== undefined)
+    // A PIN that opened the token in our life is marked in memory alone: no slow disk holds up its return.
+    const isProven = this.#goodPin === pinIdentity && !unsettled && refused.length === 0
+    const isRemembered = isProven || (await this.#remember({ refused, unsettled: true }, unlock !== undefined))
     const grant: LoginGrant = {
       salt: refused.at(-1)?.slice(0, 2 * SALT_BYTES) ?? randomBytes(SALT_BYTES).toString('hex'),
       refused,
@@ -97,6 +99,10 @@ export class LoginMemory {
       abandon: () => {
         if (isOver) return
         isOver = true
+        if (isProven) {
+          this.#known = { ...this.#known, unsettled: true }
+          this.#isSaved = false
+        }
         end()
       },
     }

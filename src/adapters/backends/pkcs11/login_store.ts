@@ -93,11 +93,13 @@ export class LoginStore {
 
   /** Whole or not at all, and on the disk when this returns. Nothing to remember is no file. */
   async save(record: PinRecord): Promise<void> {
-    if (record.refused.length === 0 && !record.unsettled) await unlink(this.path).catch(unlessAbsent)
-    else
-      await this.#write(
-        JSON.stringify({ version: VERSION, ...record, refused: record.refused.slice(-MAX_REFUSED) }),
-      )
+    if (record.refused.length === 0 && !record.unsettled) {
+      if (await isDeleted(this.path)) return
+      await unlink(this.path).catch(unlessAbsent)
+    } else {
+      const refused = record.refused.slice(-MAX_REFUSED)
+      await this.#write(JSON.stringify({ version: VERSION, ...record, refused }))
+    }
     const folder = await open(this.#dir)
     try {
       await folder.sync()
