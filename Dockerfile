@@ -21,8 +21,8 @@ COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY proto ./proto
-# The folders that the node mounts over: ours, and closed to others.
-RUN install -d -m 0700 -o 65532 -g 65532 /run/kmsplugin /etc/kmsplugin
+# The folders that the node mounts over: ours, and closed to others. /var/lib/kmsplugin is server.stateDir.
+RUN install -d -m 0700 -o 65532 -g 65532 /run/kmsplugin /etc/kmsplugin /var/lib/kmsplugin
 USER 65532:65532
 ENTRYPOINT ["node", "/app/dist/main.js"]
 CMD ["serve"]

@@ -386,5 +386,7 @@ function backendDeps(
   told: BackendEvents,
 ): BackendDeps {
   const { callTimeoutMs } = config.retry
-  return { key, clock, logger, callTimeoutMs, env: host.env, stateDir: config.server.stateDir, ...told }
+  const isPrimary = key === config.primary
+  const { stateDir } = config.server
+  return { key, isPrimary, clock, logger, callTimeoutMs, env: host.env, stateDir, ...told }
 }

@@ -1,92 +1,26 @@
 /** Nothing secret in any output: the whole conversation with recognisable secrets, at the most talkative log level. */
-import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { LocalKeyWrapper } from '../../src/adapters/backends/local/wrapper.js'
 import { parseEnvelope } from '../../src/domain/envelope_format.js'
 import { leaks, type Canary } from '../support/canaries.js'
 import { childrenOf, HsmSandbox } from '../support/hsm.js'
-import { KmsClient, refusal } from '../support/kms_client.js'
 import { newEntry, readKeys, writeKeys } from '../support/local_keys.js'
-import { freePort, Sandbox, until, type Process } from '../support/plugin.js'
-import { framed, RawClient, v2Message } from '../support/raw_grpc.js'
+import { freePort, Sandbox, until } from '../support/plugin.js'
+import {
+  converse,
+  ofProcess,
+  outputOf,
+  pagesOf,
+  plaintext,
+  procOf,
+  talk,
+  talkative,
+  type Outputs,
+} from '../support/provoked.js'
 import { onSoftHsm, softHsmMissing } from '../support/softhsm.js'
 
-const plaintext = Buffer.from('CANARY-PLAINTEXT-of-32-bytes!!!!')
 const keyBytes = Buffer.from('CANARY-KEK-in-a-file-of-32-bytes')
 const wrongPin = 'CANARY-WRONG-PIN'
-
-/** Variables that make libraries talk. */
-const talkative = {
-  GRPC_TRACE: 'all',
-  GRPC_VERBOSITY: 'DEBUG',
-  GRPC_NODE_TRACE: 'all',
-  GRPC_NODE_VERBOSITY: 'DEBUG',
-  GRPC_NODE_DEBUG_SEND_ERROR_DETAILS: 'true',
-}
-
-type Outputs = Record<string, string | Uint8Array>
-
-/** Everything that a caller can provoke; the texts of the errors. */
-async function converse(socket: string): Promise<{ errors: string; ciphertext: Buffer }> {
-  const client = new KmsClient(socket)
-  const raw = new RawClient(socket)
-  try {
-    const sealed = await client.v2Encrypt(plaintext)
-    expect(await client.v2Decrypt(sealed)).toEqual(plaintext)
-    expect(await client.v1Decrypt(await client.v1Encrypt(plaintext))).toEqual(plaintext)
-    const broken = Buffer.from(sealed.ciphertext)
-    broken.writeUInt8(broken.readUInt8(broken.length - 1) ^ 1, broken.length - 1)
-    const request = v2Message('Encrypt', { plaintext, uid: 'uid' })
-    const endings = await Promise.all([
-      raw.call('/v2.KeyManagementService/Encrypt', framed(request.subarray(0, -7))),
-      raw.call('/v2.KeyManagementService/Encrypt', framed(Buffer.concat([request, Buffer.of(0x0f)]))),
-      raw.call('/v2.KeyManagementService/Encrypt', framed(request, { compressed: true }), {
-        'grpc-encoding': 'gzip',
-      }),
-      raw.call('/v2.KeyManagementService/None', framed(request)),
-    ])
-    const refused = [
-      await refusal(client.v2Encrypt(Buffer.concat(Array.from({ length: 40 }, () => plaintext)))),
-      await refusal(client.v2Encrypt(Buffer.concat(Array.from({ length: 5000 }, () => plaintext)))),
-      await refusal(client.v2Decrypt({ ...sealed, ciphertext: broken })),
-      await refusal(client.v2Decrypt({ ...sealed, ciphertext: plaintext })),
-      await refusal(client.v2Decrypt({ ...sealed, keyId: plaintext.toString() })),
-      await refusal(client.v1Decrypt(plaintext)),
-      await refusal(client.v1Encrypt(plaintext, plaintext.toString())),
-    ]
-    const errors = [...refused, ...endings.map(({ grpcMessage }) => grpcMessage)].join('\n')
-    return { errors, ciphertext: sealed.ciphertext }
-  } finally {
-    client.close()
-    raw.close()
-  }
-}
-
-async function pagesOf(port: number): Promise<Outputs> {
-  const pages: Outputs = {}
-  for (const path of ['/livez', '/readyz', '/healthz', '/metrics', '/none'])
-    pages[path] = await (await fetch(`http://127.0.0.1:${port}${path}`)).text()
-  return pages
-}
-
-/** What any process of the same user can read about ours. */
-function procOf(name: string, pid: number): Outputs {
-  return Object.fromEntries(
-    ['cmdline', 'environ', 'status', 'comm'].map((file) => [
-      `${name} ${file}`,
-      readFileSync(`/proc/${pid}/${file}`),
-    ]),
-  )
-}
-
-const outputOf = (name: string, { stdout, stderr }: { stdout: string; stderr: string }): Outputs => ({
-  [`${name} stdout`]: stdout,
-  [`${name} stderr`]: stderr,
-})
-
-const ofProcess = (plugin: Process) => ({ stdout: plugin.stdout(), stderr: plugin.stderr() })
-
-const talk = { log: { level: 'trace', allValues: true }, server: { kmsV1: true } }
 
 /** The scan itself finds what it looks for. */
 test('a canary is found in every form', () => {

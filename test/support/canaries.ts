@@ -10,7 +10,7 @@ export interface Canary {
 const MIN_BYTES = 8
 
 /** Every form that bytes take when somebody prints, encodes or escapes them. */
-function formsOf({ bytes }: Canary): ReadonlyMap<string, Buffer> {
+export function formsOf({ bytes }: Canary): ReadonlyMap<string, Buffer> {
   const raw = Buffer.from(bytes)
   if (raw.length < MIN_BYTES) throw new Error('a canary needs 8 bytes')
   const hex = raw.toString('hex')

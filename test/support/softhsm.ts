@@ -46,6 +46,8 @@ export interface SoftHsm {
   readonly tokenDir: string
   /** Does these in another process, logged in unless the first step is a login; tells what the token said before. */
   readonly change: (...steps: readonly TokenStep[]) => { readonly pinCountLow: boolean }
+  /** What else tells this token from others. */
+  readonly names: () => { readonly serial: string; readonly slot: number }
   /** Adds one more token. */
   readonly addToken: (label: string) => void
   readonly remove: () => Promise<void>
@@ -77,9 +79,21 @@ export async function makeSoftHsm(tokenLabel = 'k8s'): Promise<SoftHsm> {
     dir,
     tokenDir,
     addToken,
+    names: () => namesOf(tokenLabel, execFileSync('softhsm2-util', ['--show-slots'], inEnv)),
     change: (...steps) => changeToken({ module, tokenLabel, pin: PIN, env }, steps),
     remove: async () => rm(dir, { recursive: true, force: true }),
   }
+}
+
+/** @param list What `softhsm2-util --show-slots` prints: the serial stands before the label. */
+function namesOf(tokenLabel: string, list: string): { readonly serial: string; readonly slot: number } {
+  for (const text of list.split(/^Slot /m)) {
+    const [, slot] = /^(\d+)/.exec(text) ?? []
+    const [, serial] = /Serial number: +(\S+)/.exec(text) ?? []
+    const [, label] = /Label: +(.*?) *$/m.exec(text) ?? []
+    if (label === tokenLabel && serial !== undefined) return { serial, slot: Number(slot) }
+  }
+  throw new Error(`softhsm2-util shows no token ${tokenLabel}`)
 }
 
 function whatIsMissing(): string | undefined {

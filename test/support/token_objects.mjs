@@ -22,6 +22,9 @@ const UNUSED = {
 }
 const KEY_TYPES = { generic: p.CKK_GENERIC_SECRET, 'sha256-hmac': p.CKK_SHA256_HMAC }
 
+/** DER of the curve's object identifier (RFC 5480). */
+const PRIME256V1 = Buffer.from('06082a8648ce3d030107', 'hex')
+
 const { module, libraryParameters, tokenLabel, pin, steps } = JSON.parse(argv[2])
 const lib = new p.PKCS11()
 lib.load(module)
@@ -49,6 +52,7 @@ function take(step) {
   if (step.do === 'relabel') {
     lib.C_SetAttributeValue(session, find(step.label)[0], [{ type: p.CKA_LABEL, value: step.to }])
   }
+  if (step.do === 'allow') lib.C_SetAttributeValue(session, find(step.label)[0], uses(step))
   if (step.do === 'destroy') for (const object of find(step.label)) lib.C_DestroyObject(session, object)
   if (step.do === 'makeAes') {
     lib.C_GenerateKey(session, { mechanism: p.CKM_AES_KEY_GEN }, [
@@ -69,6 +73,41 @@ function take(step) {
     ])
   }
   if (step.do === 'makeRsa') makeRsa(step)
+  if (step.do === 'makeOther') makeOther(step)
+}
+
+/** What is no KEK, whatever it is called. */
+function makeOther(step) {
+  const name = named(step, idOf(step))
+  if (step.kind === 'ec') {
+    lib.C_GenerateKeyPair(
+      session,
+      { mechanism: p.CKM_EC_KEY_PAIR_GEN },
+      [...name, { type: p.CKA_EC_PARAMS, value: PRIME256V1 }],
+      [...name, ...guarded(step), { type: p.CKA_SIGN, value: true }],
+    )
+  }
+  if (step.kind === 'des3') {
+    lib.C_GenerateKey(session, { mechanism: p.CKM_DES3_KEY_GEN }, [...name, ...guarded(step)])
+  }
+  if (step.kind === 'rsa-public') {
+    lib.C_CreateObject(session, [
+      { type: p.CKA_CLASS, value: p.CKO_PUBLIC_KEY },
+      { type: p.CKA_KEY_TYPE, value: p.CKK_RSA },
+      ...name,
+      { type: p.CKA_MODULUS, value: Buffer.alloc(256, 0xff) },
+      { type: p.CKA_PUBLIC_EXPONENT, value: Buffer.from([1, 0, 1]) },
+    ])
+  }
+  if (step.kind === 'certificate') {
+    lib.C_CreateObject(session, [
+      { type: p.CKA_CLASS, value: p.CKO_CERTIFICATE },
+      { type: p.CKA_CERTIFICATE_TYPE, value: p.CKC_X_509 },
+      ...name,
+      { type: p.CKA_SUBJECT, value: Buffer.from('3000', 'hex') },
+      { type: p.CKA_VALUE, value: Buffer.from('3000', 'hex') },
+    ])
+  }
 }
 
 /** A wrong PIN that the step states is the point of the step. */

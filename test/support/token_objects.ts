@@ -19,11 +19,15 @@ export type TokenStep =
   | { readonly do: 'login' | 'setPin'; readonly pin?: string }
   | { readonly do: 'destroy'; readonly label: string }
   | { readonly do: 'relabel'; readonly label: string; readonly to: string }
+  /** Changes uses of a key that may be modified. */
+  | ({ readonly do: 'allow' } & KeyFlags)
   | ({ readonly do: 'makeAes'; readonly bytes?: number } & KeyFlags)
   /** `value` in hexadecimal: how two tokens come to hold one key. */
   | ({ readonly do: 'importAes'; readonly value: string } & KeyFlags)
   | ({ readonly do: 'makeSecret'; readonly bytes?: number; readonly keyType?: SecretType } & KeyFlags)
   | ({ readonly do: 'makeRsa'; readonly bits?: number } & KeyFlags)
+  /** What is no KEK, whatever it is called. */
+  | ({ readonly do: 'makeOther'; readonly kind: 'ec' | 'des3' | 'rsa-public' | 'certificate' } & KeyFlags)
 
 /** CKA_KEY_TYPE of a key for HMAC: modules differ in which one they take. */
 export type SecretType = 'generic' | 'sha256-hmac'

@@ -10,6 +10,8 @@ import type { Finding } from '../../ports/operations.js'
 export interface BackendDeps {
   /** The configured name of the key, for logs. */
   readonly key: string
+  /** It seals new values. The others only open old ones, and need not be able to wrap. */
+  readonly isPrimary: boolean
   readonly clock: Clock
   readonly logger: Logger
   /** `retry.callTimeout`: how long one call to the backend may take. */

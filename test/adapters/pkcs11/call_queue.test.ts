@@ -5,7 +5,7 @@ import { KmsError } from '../../../src/ports/errors.js'
 import { ManualClock } from '../../doubles/manual_clock.js'
 import { outcomeOf } from '../../doubles/outcome.js'
 
-const request = { op: 'identify' } as const
+const request = { op: 'identify', seals: false } as const
 
 function result(): HsmResult {
   const identity = { keyType: 'AES-256' as const, ckaId: Buffer.from('id'), checkValue: Buffer.from('abc') }

@@ -13,6 +13,7 @@ const channel = new Channel(pipe, {
   broken: () => process.kill(process.pid, 'SIGKILL'),
 })
 let behaviour = ''
+let folder = ''
 let held = []
 let mostHeld = 0
 
@@ -23,6 +24,7 @@ const answer = (id, sealing) =>
 function receive(message) {
   if (message.type === 'start') {
     behaviour = message.target.key.label
+    folder = message.target.token.label
     if (behaviour === 'crashes at start') process.exit(3)
     if (behaviour === 'cannot serve') {
       return channel.send({
@@ -32,17 +34,25 @@ function receive(message) {
     }
     if (behaviour === 'is never ready') return
     if (behaviour === 'is ready once') {
-      const mark = join(message.target.token.label, 'was-ready')
+      const mark = join(folder, 'was-ready')
       if (existsSync(mark)) return
       writeFileSync(mark, '')
     }
     if (behaviour === 'talks') process.stdout.write(`short\n${'x'.repeat(5000)}\nend\n`)
-    return channel.send({ type: 'askLogin' })
+    return channel.send({ type: 'askLogin', tokenIdentity: folder })
   }
   if (message.type === 'grant') {
     if (behaviour === 'dies of a refusal') {
       channel.send({ type: 'loginRefused', text: 'refused' })
       return void setTimeout(() => process.exit(9), 50)
+    }
+    const logins = join(folder, 'logins')
+    if (behaviour.startsWith('second login:')) {
+      if (existsSync(logins)) {
+        if (behaviour.includes('is refused')) channel.send({ type: 'loginRefused', text: 'refused' })
+        return writeFileSync(join(folder, 'second-login'), '')
+      }
+      writeFileSync(logins, '')
     }
     channel.send({ type: 'loggedIn' })
     return channel.send({ type: 'capacity', calls: 2 })

@@ -5,6 +5,7 @@ import type {
   HsmRequest,
   HsmResult,
   KekIdentity,
+  Sealing,
 } from '../../../src/adapters/backends/pkcs11/shared/messages.js'
 import { KmsError, type KmsErrorCode } from '../../../src/ports/errors.js'
 import type { CallOptions } from '../../../src/ports/key_wrapper.js'
@@ -18,12 +19,18 @@ export class FakeMember implements Hsm {
   readonly weight: number
   /** Every request, in order. */
   readonly asked: HsmRequest['op'][] = []
+  /** Whether it was asked how it wraps as well, for each `identify` in order. */
+  readonly askedToSeal: boolean[] = []
   /** What was told of its health, in order. */
   readonly health: boolean[] = []
   /** Every answer that was given. */
   readonly answers: HsmResult[] = []
   kek: KekIdentity
   canWrap = true
+  /** It fails so at whatever needs wrapping. */
+  sealingFails: KmsErrorCode | undefined
+  /** What tells its HMAC key from others. */
+  companion: string | undefined
   /** Ignores that nobody waits any more. */
   isStubborn = false
   isClosed = false
@@ -82,6 +89,7 @@ export class FakeMember implements Hsm {
   async call(request: HsmRequest, { signal }: CallOptions): Promise<HsmResult> {
     if (this.isClosed) throw new KmsError('ERR_SHUTTING_DOWN', 'closed')
     this.asked.push(request.op)
+    if (request.op === 'identify') this.askedToSeal.push(request.seals)
     if (this.#isHung) {
       await new Promise<void>((resolve, reject) => {
         this.#hung.push(resolve)
@@ -94,11 +102,20 @@ export class FakeMember implements Hsm {
     }
     const code = this.#fails.get(request.op)
     if (code !== undefined) throw new KmsError(code, `${request.op} failed`)
+    const needsToSeal = request.op === 'wrap' || (request.op === 'identify' && request.seals)
+    if (needsToSeal && this.sealingFails !== undefined)
+      throw new KmsError(this.sealingFails, 'it cannot seal')
     if (request.op === 'wrap' && !this.canWrap) throw new KmsError('ERR_KEY_UNUSABLE', 'it cannot wrap')
+    const { companion } = this
+    const sealing: Sealing = {
+      mechanism: !this.canWrap ? 'none' : companion === undefined ? 'aes-gcm' : 'aes-cbc-hmac',
+      why: 'it says so',
+      ...(companion === undefined ? {} : { companionCheck: Buffer.from(companion) }),
+    }
     const answer: HsmResult = {
       identity: this.kek,
       bytes: request.op === 'identify' ? Buffer.alloc(0) : Buffer.from(`${request.op} by ${this.name}`),
-      sealing: { mechanism: this.canWrap ? 'aes-gcm' : 'none', why: 'it says so' },
+      ...(request.op === 'identify' && request.seals ? { sealing } : {}),
     }
     this.answers.push(answer)
     return answer

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { checkModuleFile } from '../../../src/adapters/backends/pkcs11/module_file.js'
 import { openPinFile, pinFileIdentity } from '../../../src/adapters/backends/pkcs11/pin_file.js'
 import { outcomeOf } from '../../doubles/outcome.js'
+import { giveAway, unprivileged } from '../../support/unprivileged.js'
 
 const isRoot = process.getuid?.() === 0
 
@@ -46,6 +47,18 @@ describe('the PIN file', () => {
     const fifo = join(dir, 'fifo')
     execFileSync('mkfifo', ['-m', '600', fifo])
     expect(await opened(fifo)).toBe('ERR_CONFIG_INVALID')
+  })
+
+  test('is refused when we may not read it, and the line says so', async () => {
+    await write(0o000)
+    giveAway(dir)
+    const refusal = unprivileged(async () => openPinFile(path))
+    await expect(refusal).rejects.toMatchObject({
+      code: 'ERR_CONFIG_INVALID',
+      message: expect.stringMatching(
+        /may not be read by the user of the plugin; make that user its owner/,
+      ) as string,
+    })
   })
 
   test('is refused when it is absent, empty or far too long', async () => {
@@ -105,6 +118,16 @@ describe('the module file', () => {
     await write(0o644)
     await chown(path, 12345, 12345)
     expect(await outcomeOf(checkModuleFile(path))).toBe('ERR_CONFIG_INVALID')
+  })
+
+  test('is refused when we may not read it, and the line says so', async () => {
+    await write(0o000)
+    giveAway(dir)
+    const refusal = unprivileged(async () => checkModuleFile(path))
+    await expect(refusal).rejects.toMatchObject({
+      code: 'ERR_CONFIG_INVALID',
+      message: expect.stringMatching(/may not be read by the user of the plugin; run chmod a\+r/) as string,
+    })
   })
 
   test('is judged, and named, by what a symlink points at', async () => {

@@ -1,4 +1,5 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -9,7 +10,7 @@ import { RecordingLogger } from '../../doubles/recording_logger.js'
 import { until } from '../../support/plugin.js'
 import { clock, soon } from './opened.js'
 
-const identify = { op: 'identify' } as const
+const identify = { op: 'identify', seals: false } as const
 
 let dir: string
 let host: HostClient
@@ -28,7 +29,7 @@ afterEach(async () => {
   await rm(dir, { recursive: true })
 })
 
-function start(behaviour: string, callTimeoutMs = 10_000): void {
+function start(behaviour: string, callTimeoutMs = 10_000, stateDir?: string): void {
   log = new RecordingLogger()
   restarts = 0
   host = new HostClient({
@@ -38,7 +39,7 @@ function start(behaviour: string, callTimeoutMs = 10_000): void {
     entry: new URL('./fake_hsm.mjs', import.meta.url),
     env: {},
     callTimeoutMs,
-    stateDir: undefined,
+    stateDir,
     oneShot: false,
     clock,
     logger: log,
@@ -101,6 +102,54 @@ describe('the plugin in front of an HSM process', () => {
     await writeFile(join(dir, 'pin'), '4321\n')
     expect(await outcomeOf(host.call(identify, soon()))).toBe('ERR_LOGIN_REFUSED')
     expect(restarts).toBe(1)
+  })
+
+  test.each(['second login: is refused', 'second login: gets no answer'])(
+    '%s. The plugin ends before the verdict, and the disk knows when it has',
+    async (behaviour) => {
+      const stateDir = join(dir, 'state')
+      start(behaviour, 10_000, stateDir)
+      await host.call(identify, soon())
+      await until(async () => (await readdir(stateDir)).length === 0)
+      process.kill(pid(), 'SIGKILL')
+      await until(() => log.texts('warn').includes('HSM process ended'))
+      const call = outcomeOf(host.call(identify, soon()))
+      await until(() => existsSync(join(dir, 'second-login')))
+      await host.close()
+      expect(await call).toBe('ERR_SHUTTING_DOWN')
+      const [file = '', ...more] = await readdir(stateDir)
+      expect(more).toEqual([])
+      expect(JSON.parse(await readFile(join(stateDir, file), 'utf8'))).toMatchObject({ unsettled: true })
+    },
+  )
+
+  test('a refusal is on the disk while its process still computes which PIN that was', async () => {
+    const stateDir = join(dir, 'state')
+    start('second login: is refused', 10_000, stateDir)
+    await host.call(identify, soon())
+    await until(async () => (await readdir(stateDir)).length === 0)
+    process.kill(pid(), 'SIGKILL')
+    await until(() => log.texts('warn').includes('HSM process ended'))
+    const call = outcomeOf(host.call(identify, soon()))
+    await until(async () => (await readdir(stateDir)).some((name) => name.endsWith('.json')))
+    await host.close()
+    expect(await call).toBe('ERR_SHUTTING_DOWN')
+  })
+
+  test('a process that dies while it logs in is on the disk when the plugin has ended right after', async () => {
+    const stateDir = join(dir, 'state')
+    start('second login: gets no answer', 10_000, stateDir)
+    await host.call(identify, soon())
+    await until(async () => (await readdir(stateDir)).length === 0)
+    const ended = () => log.texts('warn').filter((text) => text === 'HSM process ended').length
+    process.kill(pid(), 'SIGKILL')
+    await until(() => ended() === 1)
+    const call = outcomeOf(host.call(identify, soon()))
+    await until(() => existsSync(join(dir, 'second-login')))
+    process.kill(pid(), 'SIGKILL')
+    expect(await call).toBe('ERR_BACKEND_UNAVAILABLE')
+    await host.close()
+    expect((await readdir(stateDir)).filter((name) => name.endsWith('.json'))).toHaveLength(1)
   })
 
   test('a process that lost its channel and lives on is killed', async () => {

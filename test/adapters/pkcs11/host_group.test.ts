@@ -16,7 +16,8 @@ let group: HostGroup
 let heavy: FakeMember
 let light: FakeMember
 
-const identify: HsmRequest = { op: 'identify' }
+const identify: HsmRequest = { op: 'identify', seals: true }
+const show: HsmRequest = { op: 'identify', seals: false }
 const wrap: HsmRequest = { op: 'wrap', dek: Buffer.alloc(32, 7) }
 const unwrap: HsmRequest = { op: 'unwrap', wrapped: Buffer.alloc(61, 1), identity: kekOf('one') }
 
@@ -156,6 +157,24 @@ describe('what a failure means', () => {
     light.mend()
     expect(await ask(unwrap)).toBe('unwrap by light')
     expect(heavy.isUp).toBe(false)
+  })
+
+  const ofTheBytes = ['ERR_KEY_UNUSABLE', 'ERR_ACCESS_DENIED', 'ERR_BACKEND_RESPONSE'] as const
+  test.each(ofTheBytes)('bytes that no token unwraps (%s) set nobody aside', async (code) => {
+    await met(heavy, light)
+    heavy.fail(code, 'unwrap')
+    light.fail(code, 'unwrap')
+    for (let i = 0; i < 3; i++) expect(await outcomeOf(ask(unwrap))).toBe(code)
+    expect([heavy.isUp, light.isUp, heavy.count('unwrap')]).toEqual([true, true, 3])
+    expect(log.texts('warn')).toEqual([])
+  })
+
+  test('a token that lacks the common KEK is set aside, whether another one has it or not', async () => {
+    await met(heavy, light)
+    heavy.fail('ERR_KEY_NOT_FOUND', 'unwrap')
+    light.fail('ERR_KEY_UNKNOWN', 'unwrap')
+    expect(await outcomeOf(ask(unwrap))).toBe('ERR_KEY_NOT_FOUND')
+    expect([heavy.isUp, light.isUp]).toEqual([false, false])
   })
 
   test('ambiguous answers of all stay ambiguous and set nobody aside', async () => {
@@ -459,6 +478,64 @@ describe('which KEK it is', () => {
     expect(await outcomeOf(ask(wrap))).toBe('ERR_BACKEND_UNAVAILABLE')
   })
 
+  test('a token with another HMAC key is found by the probe and never wraps until it has the same', async () => {
+    heavy.companion = 'one'
+    light.companion = 'other'
+    await met(heavy, light)
+    expect([heavy.isUp, light.isUp]).toEqual([true, false])
+    const reason = log.lines.find(({ text }) => text === 'token set aside')?.fields['reason']
+    expect(reason).toContain('light and heavy hold different HMAC keys')
+    heavy.fail('ERR_BACKEND_UNAVAILABLE')
+    const { code, message } = await refusal(ask(wrap))
+    expect(code).toBe('ERR_BACKEND_UNAVAILABLE')
+    expect(message).toContain('different HMAC keys')
+    // It may open what it wrapped once.
+    expect(await ask(unwrap)).toBe('unwrap by light')
+    heavy.mend()
+    await clock.advance(20_000)
+    expect([heavy.isUp, light.isUp]).toEqual([true, false])
+    light.companion = 'one'
+    await clock.advance(5000)
+    expect(light.isUp).toBe(true)
+  })
+
+  test('what only the token with another HMAC key opens is opened by that, and no other is blamed for it', async () => {
+    heavy.companion = 'one'
+    light.companion = 'other'
+    await met(heavy, light)
+    heavy.fail('ERR_UNWRAP_AMBIGUOUS', 'unwrap')
+    for (let i = 0; i < 3; i++) expect(await ask(unwrap)).toBe('unwrap by light')
+    expect([heavy.isUp, light.isUp]).toEqual([true, false])
+    light.fail('ERR_UNWRAP_AMBIGUOUS', 'unwrap')
+    expect(await outcomeOf(ask(unwrap))).toBe('ERR_UNWRAP_AMBIGUOUS')
+  })
+
+  test('an HMAC key that was replaced on every token is the new one', async () => {
+    heavy.companion = 'one'
+    light.companion = 'one'
+    await met(heavy, light)
+    heavy.companion = 'next'
+    light.companion = 'next'
+    await ask(identify)
+    await settled()
+    await ask(identify)
+    await clock.advance(5000)
+    await ask(identify)
+    expect([heavy.isUp, light.isUp]).toEqual([true, true])
+    expect(await ask(wrap)).toBe('wrap by heavy')
+  })
+
+  test('a token that wraps in another way has no HMAC key to differ in', async () => {
+    heavy.companion = 'one'
+    await met(heavy, light)
+    expect([heavy.isUp, light.isUp]).toEqual([true, true])
+    heavy.companion = undefined
+    light.companion = 'other'
+    await ask(identify)
+    await settled()
+    expect([heavy.isUp, light.isUp]).toEqual([true, true])
+  })
+
   test('the keys of all tokens that answer are listed', async () => {
     light.kek = kekOf('another')
     const third = new FakeMember('third')
@@ -546,6 +623,42 @@ describe('a token that was set aside', () => {
     heavy.canWrap = true
     await clock.advance(5000)
     expect(heavy.isUp).toBe(true)
+  })
+
+  test.each(['ERR_ACCESS_DENIED', 'ERR_KEY_UNUSABLE'] as const)(
+    'since it answers %s when it should seal, opens all the same, and is not back before it can seal',
+    async (code) => {
+      heavy.sealingFails = code
+      light.sealingFails = code
+      expect(await outcomeOf(ask(identify))).toBe(code)
+      await settled()
+      expect([heavy.isUp, light.isUp]).toEqual([false, false])
+      for (let i = 0; i < 3; i++) {
+        await clock.advance(5000)
+        expect(await ask(unwrap)).toBe('unwrap by heavy')
+      }
+      expect(heavy.isUp).toBe(false)
+      expect(log.texts('warn').filter((text) => text === 'token set aside')).toHaveLength(2)
+      heavy.sealingFails = undefined
+      await clock.advance(5000)
+      expect([heavy.isUp, light.isUp]).toEqual([true, false])
+      expect(await ask(wrap)).toBe('wrap by heavy')
+    },
+  )
+
+  test('is asked how it wraps only for one who seals, or since it could not', async () => {
+    await ask(show)
+    await settled()
+    await ask(unwrap)
+    heavy.fail('ERR_BACKEND_UNAVAILABLE')
+    await ask(show)
+    await clock.advance(20_000)
+    heavy.mend()
+    await clock.advance(5000)
+    expect([heavy.isUp, light.isUp]).toEqual([true, true])
+    expect([...heavy.askedToSeal, ...light.askedToSeal]).not.toContain(true)
+    await ask(identify)
+    expect([heavy.askedToSeal.at(-1), light.askedToSeal.at(-1)]).toEqual([true, true])
   })
 
   test('on which a key only opens, stays up: it is not asked to wrap', async () => {

@@ -282,6 +282,16 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the KEK and what leads 
     expect(findings.some(({ level }) => level === 'error')).toBe(false)
   })
 
+  test('a weak key that only opens is a warning for check, and nobody tries whether it wraps', async () => {
+    const { deps, wrapper, log } = openOn(hsm, { keyLabel: 'loose' }, { isPrimary: false })
+    const findings = await backend.check(settingsOf(hsm, { keyLabel: 'loose' }), deps)
+    expect(findings.some(({ level }) => level === 'error')).toBe(false)
+    expect(findings.some(({ level, text }) => level === 'warning' && text.includes('only opens'))).toBe(true)
+    await wrapper.currentKeyId(soon())
+    expect(log.texts('warn')).toEqual([])
+    await wrapper.close()
+  })
+
   test('check puts an error where the operator must look', async () => {
     const errors = async (change: Partial<Pkcs11Settings>) =>
       (await check(change)).filter(({ level }) => level === 'error').map(({ subject }) => subject)
@@ -305,6 +315,17 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the KEK and what leads 
     expect(await outcomeOf(backend.keygen!(settings, deps))).toBe('ERR_CONFIG_INVALID')
     const taken = settingsOf(hsm, { keyLabel: 'rsa' })
     expect(await outcomeOf(backend.keygen!(taken, deps))).toBe('ERR_CONFIG_INVALID')
+  })
+
+  test('keygen of a key that wraps in no way here fails, and says what it made and what to do with it', async () => {
+    const settings = settingsOf(hsm, { keyLabel: 'in vain', mechanism: 'rsa-oaep-sha256' })
+    const made = backend.keygen!(settings, openOn(hsm).deps)
+    await expect(made).rejects.toMatchObject({ code: 'ERR_KEY_UNUSABLE' })
+    await expect(made).rejects.toThrow(
+      /^made RSA-3072 key "in vain" on token "k8s" with CKA_ID [0-9a-f]{32} .*but it wraps with nothing/,
+    )
+    await expect(made).rejects.toThrow('destroy it')
+    expect(await outcomeOf(backend.keygen!(settings, openOn(hsm).deps))).toBe('ERR_CONFIG_INVALID')
   })
 
   test('keygen makes for each mechanism of the token a key that check passes', async () => {

@@ -120,6 +120,94 @@ describe.skipIf(missing !== undefined)(
       expect(opened.starts()).toBe(2)
     })
 
+    test('logged out again and again, by whichever thread it is noticed: never is the key called missing', async () => {
+      for (let round = 1; round <= 40; round += 1) {
+        fault.set([`logout=${round}`, 'C_FindObjectsFinal delay=1 jitter=4'])
+        const wraps = Array.from({ length: 12 }, async () => outcomeOf(opened.wrapper.wrap(dek, soon())))
+        expect(new Set(await Promise.all(wraps))).toEqual(new Set(['OK']))
+      }
+      expect(opened.starts()).toBe(1)
+    })
+
+    test('garbage costs a bounded number of calls, and neither the process nor a renewal', async () => {
+      const garbage = { ...wrapped, bytes: Buffer.concat([Buffer.of(1), randomBytes(60)]) }
+      const before = fault.calls().length
+      expect(await outcomeOf(opened.wrapper.unwrap(garbage, soon()))).toBe('ERR_DECRYPTION_FAILED')
+      expect(fault.calls().length - before).toBeLessThan(35)
+      for (let i = 0; i < 20; i += 1) {
+        expect(await outcomeOf(opened.wrapper.unwrap(garbage, soon()))).toBe('ERR_DECRYPTION_FAILED')
+      }
+      expect(await unwrap()).toBe('OK')
+      expect([opened.starts(), count('C_Finalize')]).toEqual([1, 0])
+    })
+
+    test('garbage for a key that only opens is a doubt, and does not end the process', async () => {
+      hsm.change({ do: 'makeAes', label: 'retired', encrypt: false, id: 'ee' })
+      const retired = openOn(hsm, { module: fault.path, keyLabel: 'retired' }, { isPrimary: false })
+      const keyId = await retired.wrapper.currentKeyId(soon())
+      for (let i = 0; i < 12; i += 1) {
+        const bytes = Buffer.concat([Buffer.of(1), randomBytes(60)])
+        expect(await outcomeOf(retired.wrapper.unwrap({ keyId, bytes }, soon()))).toBe('ERR_UNWRAP_AMBIGUOUS')
+      }
+      expect(retired.starts()).toBe(1)
+      await retired.wrapper.close()
+    })
+
+    test('a thread that finds no session is tried again until it does', async () => {
+      await opened.wrapper.close()
+      fault.set(['C_OpenSession rv=0xb1 after=3 times=3'])
+      opened = openOn(hsm, { module: fault.path })
+      const from = fault.calls().length
+      const threads = () => {
+        const since = fault.calls().slice(from)
+        return new Set(since.filter(({ name }) => name === 'C_Decrypt').map(({ thread }) => thread))
+      }
+      await until(async () => (await many()).has('OK') && threads().size >= 4)
+      expect(opened.starts()).toBe(1)
+    })
+
+    test('a DEK that the token does not destroy goes with its session', async () => {
+      hsm.change({ do: 'makeAes', label: 'kw', encrypt: false, decrypt: false, wrap: true, unwrap: true })
+      const kw = openOn(hsm, { module: fault.path, keyLabel: 'kw' })
+      const own = await kw.wrapper.wrap(dek, soon())
+      fault.set(['C_DestroyObject rv=0x6'])
+      const from = fault.calls().length
+      for (let i = 0; i < 3; i += 1) {
+        expect(Buffer.from(await kw.wrapper.unwrap(own, soon()))).toEqual(dek)
+      }
+      const since = fault.calls().slice(from)
+      const closed = since.filter(({ name }) => name === 'C_CloseSession').map(({ session }) => session)
+      const used = since.filter(({ name }) => name === 'C_UnwrapKey').map(({ session }) => session)
+      expect(used.length).toBeGreaterThan(0)
+      expect(used.filter((session) => !closed.includes(session))).toEqual([])
+      await kw.wrapper.close()
+    })
+
+    test('a KEK that becomes weak is noticed by the next look, and one that was mended seals again', async () => {
+      hsm.change({ do: 'makeAes', label: 'soft', modifiable: true })
+      const soft = openOn(hsm, { module: fault.path, keyLabel: 'soft' })
+      const seals = async () => {
+        await soft.wrapper.currentKeyId(soon())
+        return outcomeOf(soft.wrapper.wrap(dek, soon()))
+      }
+      expect(await seals()).toBe('OK')
+      hsm.change({ do: 'allow', label: 'soft', wrap: true })
+      expect(await seals()).toBe('ERR_KEY_UNUSABLE')
+      hsm.change({ do: 'allow', label: 'soft', wrap: false })
+      expect(await seals()).toBe('OK')
+      await soft.wrapper.close()
+    })
+
+    test('an HMAC key that was replaced does not make old values bad', async () => {
+      const mac = { do: 'makeSecret', label: 'mac', id: 'cc686d6163' } as const
+      hsm.change({ do: 'makeAes', label: 'cbc', id: 'cc' }, mac)
+      const cbc = openOn(hsm, { module: fault.path, keyLabel: 'cbc', mechanism: 'aes-cbc-hmac' })
+      const own = await cbc.wrapper.wrap(dek, soon())
+      hsm.change({ do: 'destroy', label: 'mac' }, mac)
+      expect(await outcomeOf(cbc.wrapper.unwrap(own, soon()))).toBe('ERR_UNWRAP_AMBIGUOUS')
+      await cbc.wrapper.close()
+    })
+
     test.each([
       ['lunaiv=1', 2],
       ['cloudhsmiv=1', 1],

@@ -1,13 +1,24 @@
-import { realpathSync } from 'node:fs'
-import { chmod, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { login } from '../../../src/adapters/backends/pkcs11/child/login.js'
 import type { Token } from '../../../src/adapters/backends/pkcs11/child/token.js'
+import { tokenIdentity } from '../../../src/adapters/backends/pkcs11/child/token_identity.js'
 import { loginMemoryOf } from '../../../src/adapters/backends/pkcs11/login_memory.js'
-import { tokenName } from '../../../src/adapters/backends/pkcs11/shared/token_name.js'
 import { pinFileIdentity } from '../../../src/adapters/backends/pkcs11/pin_file.js'
 import { outcomeOf } from '../../doubles/outcome.js'
+import type { Pkcs11Settings } from '../../../src/adapters/backends/pkcs11/settings.js'
 import { makeSoftHsm, onSoftHsm, softHsmMissing, type SoftHsm } from '../../support/softhsm.js'
 import { backend, openOn, settingsOf, soon, type Opened } from './opened.js'
 
@@ -93,6 +104,67 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the login to a token'),
     expect(one.logins() + two.logins()).toBe(1)
   })
 
+  const namings = {
+    label: () => ({ tokenLabel: hsm.tokenLabel }),
+    serial: () => ({ tokenSerial: hsm.names().serial }),
+    slot: () => ({ slot: hsm.names().slot }),
+    'label and serial': () => ({ tokenLabel: hsm.tokenLabel, tokenSerial: hsm.names().serial }),
+    uri: () => ({ uri: `pkcs11:serial=${hsm.names().serial};manufacturer=SoftHSM%20project` }),
+  }
+
+  /** With a state folder, where COUNT_LOW alone keeps nobody from a try. */
+  function openAs(change: Partial<Pkcs11Settings>): Opened {
+    const one = openOn(hsm, change, { stateDir: join(hsm.dir, 'state') })
+    opened.push(one)
+    return one
+  }
+
+  test('one token under all its names is sent a wrong PIN once', async () => {
+    await setUp(WRONG)
+    for (const naming of Object.values(namings)) {
+      expect(await ask(openAs({ tokens: [naming()] }))).toBe('ERR_LOGIN_REFUSED')
+    }
+    expect(opened.map((one) => one.logins())).toEqual([0, 1, 0, 0, 0, 0])
+    expect(await readdir(join(hsm.dir, 'state'))).toHaveLength(1)
+  })
+
+  test('so is one that a list names twice', async () => {
+    await setUp(WRONG)
+    const one = openAs({ tokens: [namings.label(), namings.serial()] })
+    for (let i = 0; i < 5; i++) expect(await ask(one)).toBe('ERR_LOGIN_REFUSED')
+    await expect.poll(() => one.starts()).toBe(2)
+    await one.wrapper.close()
+    expect(one.logins()).toBe(1)
+  })
+
+  test('so is one whose module was upgraded behind a symlink meanwhile', async () => {
+    await setUp(WRONG)
+    const module = join(hsm.dir, 'current.so')
+    const upgrade = async (version: string): Promise<void> => {
+      await copyFile(hsm.module, join(hsm.dir, version))
+      await chmod(join(hsm.dir, version), 0o755)
+      await rm(module, { force: true })
+      await symlink(version, module)
+    }
+    for (const version of ['v1.so', 'v2.so']) {
+      await upgrade(version)
+      expect(await ask(openAs({ module }))).toBe('ERR_LOGIN_REFUSED')
+    }
+    expect(opened.map((one) => one.logins())).toEqual([0, 1, 0])
+  })
+
+  test('so is one whose PIN worked before under another name', async () => {
+    await setUp('24681357')
+    const one = openAs({})
+    expect(await ask(one)).toBe('OK')
+    await replacePin(WRONG)
+    process.kill(one.pid(), 'SIGKILL')
+    await expect.poll(async () => ask(one), { timeout: 10_000 }).toBe('ERR_LOGIN_REFUSED')
+    const two = openAs({ tokens: [namings.serial()] })
+    expect(await ask(two)).toBe('ERR_LOGIN_REFUSED')
+    expect([one.logins(), two.logins()]).toEqual([2, 0])
+  })
+
   test('the refusal names the token, the file and that nothing is tried again, and not the PIN', async () => {
     const one = await setUp(WRONG)
     const failure: unknown = await one.wrapper.currentKeyId(soon()).catch((error: unknown) => error)
@@ -106,11 +178,13 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the login to a token'),
 
   test('a login that ended without an answer is repeated, but not while the token counts a failed one', async () => {
     const one = await setUp('24681357')
-    const place = { module: realpathSync(hsm.module), tokenName: tokenName({ label: hsm.tokenLabel }) }
-    const memory = loginMemoryOf({ ...place, stateDir: undefined }, one.log)
+    const { serial } = hsm.names()
+    const told = { manufacturerID: 'SoftHSM project', model: 'SoftHSM v2', flags: 0 }
+    const info = { ...told, serialNumber: serial, label: hsm.tokenLabel }
+    const memory = loginMemoryOf(tokenIdentity(info, Buffer.alloc(8), ''), undefined)
     const unanswered = async () => {
       const identity = (await pinFileIdentity(hsm.pinFile))!
-      ;(await memory.begin(identity, new AbortController().signal))?.abandon()
+      await (await memory.begin(identity, new AbortController().signal, one.log))?.abandon()
     }
     await unanswered()
     expect(await ask(one)).toBe('OK')
@@ -162,6 +236,24 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the login to a token'),
     expect(await ask(one)).toBe('OK')
     expect(one.logins()).toBe(2)
     await expect.poll(async () => readdir(dir)).toEqual([])
+  })
+
+  test('a state folder that is gone, or made anew, releases nothing, and the file is there again', async () => {
+    await setUp(WRONG)
+    const dir = join(hsm.dir, 'state')
+    const one = open('kek', dir)
+    expect(await ask(one)).toBe('ERR_LOGIN_REFUSED')
+    const files = await readdir(dir)
+    hsm.change({ do: 'setPin', pin: WRONG })
+    for (const isMadeAnew of [false, true]) {
+      await rm(dir, { recursive: true })
+      if (isMadeAnew) await mkdir(dir, { mode: 0o700 })
+      expect(await ask(one)).toBe('ERR_LOGIN_REFUSED')
+      await expect.poll(async () => readdir(dir).catch(() => [])).toEqual(files)
+    }
+    expect(one.logins()).toBe(1)
+    await rm(join(dir, files[0] ?? ''))
+    expect(await ask(one)).toBe('OK')
   })
 
   test('a command leaves the tries to the plugin: none while the token counts a failed login, and no PIN is blamed', async () => {

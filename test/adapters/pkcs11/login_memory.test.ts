@@ -1,5 +1,5 @@
 /** Who may try which PIN, over all processes and restarts. No token is asked here. */
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -11,6 +11,7 @@ import {
 import { LoginStore } from '../../../src/adapters/backends/pkcs11/login_store.js'
 import type { LoginVerdict } from '../../../src/adapters/backends/pkcs11/shared/messages.js'
 import { RecordingLogger } from '../../doubles/recording_logger.js'
+import { hasAged } from '../../support/file_clock.js'
 import { unprivileged } from '../../support/unprivileged.js'
 
 const never = new AbortController().signal
@@ -23,7 +24,7 @@ const notTried: LoginVerdict = { type: 'notTried', text: '' }
 let log: RecordingLogger
 
 async function begun(memory: LoginMemory, pin = 'pin file'): Promise<LoginTry> {
-  const login = await memory.begin(pin, never)
+  const login = await memory.begin(pin, never, log)
   if (login === undefined) throw new Error('nobody gave up waiting')
   return login
 }
@@ -43,7 +44,7 @@ describe('the memory of a program without a state folder', () => {
   let memory: LoginMemory
 
   beforeEach(() => {
-    memory = new LoginMemory(undefined, log)
+    memory = new LoginMemory(undefined)
   })
 
   test('a refused PIN is told with every later leave to log in', async () => {
@@ -70,7 +71,7 @@ describe('the memory of a program without a state folder', () => {
 
   test('a login without a verdict makes the next one careful, with whatever file', async () => {
     await once(memory, refused(F1))
-    ;(await begun(memory)).abandon()
+    await (await begun(memory)).abandon()
     expect((await once(memory, notTried)).ifCountLow).toBe('unanswered')
     expect((await once(memory, notTried, 'file 2')).ifCountLow).toBe('unanswered')
     await once(memory, loggedIn)
@@ -79,7 +80,7 @@ describe('the memory of a program without a state folder', () => {
 
   test('a session that was logged in already proves no PIN', async () => {
     await once(memory, refused(F1))
-    ;(await begun(memory)).abandon()
+    await (await begun(memory)).abandon()
     await once(memory, { type: 'loggedIn', untried: true })
     expect(await once(memory, notTried)).toMatchObject({ refused: [F1], ifCountLow: 'unanswered' })
   })
@@ -106,18 +107,18 @@ describe('the memory of a program without a state folder', () => {
     const others = [2, 3].map(async (number) => {
       const login = await begun(memory)
       order.push(number)
-      login.abandon()
+      await login.abandon()
     })
     await new Promise(setImmediate)
     expect(order).toEqual([])
-    first.abandon()
-    first.abandon()
+    await first.abandon()
+    await first.abandon()
     await Promise.all(others)
     expect(order).toEqual([2, 3])
   })
 
   test('all keys of one token share it, and no two tokens do', () => {
-    const of = (tokenName: string) => loginMemoryOf({ module: '/m', tokenName, stateDir: undefined }, log)
+    const of = (tokenIdentity: string) => loginMemoryOf(tokenIdentity, undefined)
     expect(of('one')).toBe(of('one'))
     expect(of('one')).not.toBe(of('two'))
   })
@@ -129,7 +130,7 @@ describe('the memory of a program with a state folder', () => {
 
   beforeEach(async () => {
     dir = await mkdtemp(join(tmpdir(), 'kmsplugin-memory-'))
-    ;({ path } = new LoginStore(dir, '/m', 't', log))
+    ;({ path } = new LoginStore(dir, 't'))
   })
 
   afterEach(async () => {
@@ -138,7 +139,9 @@ describe('the memory of a program with a state folder', () => {
   })
 
   /** As the next process would have it. */
-  const restarted = () => new LoginMemory(new LoginStore(dir, '/m', 't', log), log)
+  const restarted = () => new LoginMemory(new LoginStore(dir, 't'))
+
+  const onDisk = async (): Promise<unknown> => JSON.parse(await readFile(path, 'utf8'))
 
   test('a refused PIN is told after a restart, from a file of mode 0600', async () => {
     await once(restarted(), refused(F1))
@@ -153,7 +156,7 @@ describe('the memory of a program with a state folder', () => {
   })
 
   test('a program that was killed while it logged in makes the next one careful, until there is an answer', async () => {
-    ;(await begun(restarted())).abandon()
+    await (await begun(restarted())).abandon()
     expect((await once(restarted(), notTried)).ifCountLow).toBe('unanswered')
     expect((await once(restarted(), notTried)).ifCountLow).toBe('unanswered')
     await once(restarted(), refused(F1))
@@ -162,8 +165,10 @@ describe('the memory of a program with a state folder', () => {
 
   test('that somebody is about to log in is on the disk before, and nothing is after a login that was not tried', async () => {
     const login = await begun(restarted())
-    expect(JSON.parse(await readFile(path, 'utf8'))).toEqual({ version: 1, refused: [], unsettled: true })
+    expect(await onDisk()).toEqual({ version: 1, refused: [], unsettled: true })
     await login.settle(notTried)
+    expect(await readdir(dir)).toEqual([])
+    await (await begun(restarted())).settle({ type: 'noPin', text: 'holds no PIN' })
     expect(await readdir(dir)).toEqual([])
   })
 
@@ -172,12 +177,39 @@ describe('the memory of a program with a state folder', () => {
     await once(memory, loggedIn)
     const login = await begun(memory)
     expect((await readdir(dir)).filter((name) => name.endsWith('.json'))).toEqual([])
-    login.abandon()
+    await login.abandon()
     expect((await once(memory, notTried)).ifCountLow).toBe('unanswered')
     await once(memory, loggedIn)
     const other = await begun(memory, 'file 2')
-    expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({ unsettled: true })
+    expect(await onDisk()).toMatchObject({ unsettled: true })
     await other.settle(notTried)
+  })
+
+  test('once it is refused, or its process is gone, the next program is careful: that is on the disk at once', async () => {
+    const unanswered = { version: 1, refused: [], unsettled: true }
+    const memory = restarted()
+    await once(memory, loggedIn)
+    const killed = await begun(memory)
+    await killed.abandon()
+    expect(await onDisk()).toEqual(unanswered)
+    await once(memory, loggedIn)
+    const login = await begun(memory)
+    await login.tokenRefused()
+    expect(await onDisk()).toEqual(unanswered)
+    await login.settle(refused(F1))
+    expect(await onDisk()).toEqual({ version: 1, refused: [F1], unsettled: false })
+  })
+
+  test('the next login waits for that, and so does a verdict that comes meanwhile', async () => {
+    const memory = restarted()
+    await once(memory, loggedIn)
+    void (await begun(memory)).abandon()
+    expect((await once(memory, notTried)).ifCountLow).toBe('unanswered')
+    await once(memory, loggedIn)
+    const login = await begun(memory)
+    void login.tokenRefused()
+    await login.settle(refused(F1))
+    expect(await onDisk()).toEqual({ version: 1, refused: [F1], unsettled: false })
   })
 
   test('a token that counts a failed login is tried with a PIN that nobody ever refused', async () => {
@@ -188,8 +220,54 @@ describe('the memory of a program with a state folder', () => {
     const running = restarted()
     await once(running, refused(F1))
     expect(running.file).toBe(path)
+    expect(await running.isReleased(never, log)).toBe(false)
     await rm(path)
+    expect(await running.isReleased(never, log)).toBe(true)
     expect((await once(running, notTried)).refused).toEqual([])
+  })
+
+  test.each([
+    ['is gone', async () => rm(dir, { recursive: true })],
+    [
+      'was made anew',
+      async () => {
+        await rm(dir, { recursive: true })
+        await mkdir(dir, { mode: 0o700 })
+      },
+    ],
+    [
+      'is another one, as when its volume is gone',
+      async () => {
+        await rename(dir, `${dir}.volume`)
+        await mkdir(dir, { mode: 0o700 })
+        await rm(`${dir}.volume`, { recursive: true })
+      },
+    ],
+  ])('a folder that %s releases nothing: all is saved again, and then the file counts', async (_, change) => {
+    const running = restarted()
+    await once(running, refused(F1))
+    await hasAged(dir)
+    await change()
+    expect((await once(running, notTried)).refused).toEqual([F1])
+    expect(await onDisk()).toMatchObject({ refused: [F1] })
+    await hasAged(dir)
+    await change()
+    expect(await running.isReleased(never, log)).toBe(false)
+    await expect.poll(onDisk).toMatchObject({ refused: [F1] })
+    await once(running, notTried)
+    await rm(path)
+    expect(await running.isReleased(never, log)).toBe(true)
+    expect((await once(running, notTried)).refused).toEqual([])
+  })
+
+  test('a warning goes to the log of the key that met the problem, not of the one that came first', async () => {
+    const memory = restarted()
+    await once(memory, notTried)
+    const other = new RecordingLogger()
+    await writeFile(path, 'garbage')
+    await (await memory.begin('pin file', never, other))?.abandon()
+    expect(log.texts('warn')).toEqual([])
+    expect(other.texts('warn')).toHaveLength(1)
   })
 
   test('two programs lose none of their refusals', async () => {
@@ -202,7 +280,7 @@ describe('the memory of a program with a state folder', () => {
   test('they log in one after the other, and who gives up waiting logs in never', async () => {
     const first = await begun(restarted())
     const giveUp = new AbortController()
-    const second = restarted().begin('pin file', giveUp.signal)
+    const second = restarted().begin('pin file', giveUp.signal, log)
     const third = begun(restarted())
     giveUp.abort()
     expect(await second).toBeUndefined()

@@ -16,9 +16,10 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { isDeleted, LoginStore, NOTHING } from '../../../src/adapters/backends/pkcs11/login_store.js'
+import { LoginStore, NOTHING } from '../../../src/adapters/backends/pkcs11/login_store.js'
 import { outcomeOf } from '../../doubles/outcome.js'
 import { RecordingLogger } from '../../doubles/recording_logger.js'
+import { hasAged } from '../../support/file_clock.js'
 import { unprivileged } from '../../support/unprivileged.js'
 
 const isRoot = process.getuid?.() === 0
@@ -34,7 +35,7 @@ let store: LoginStore
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'kmsplugin-state-'))
   log = new RecordingLogger()
-  store = new LoginStore(dir, '/lib/p11.so', 'token "k8s"', log)
+  store = new LoginStore(dir, 'token "k8s"')
 })
 
 afterEach(async () => rm(dir, { recursive: true }))
@@ -56,10 +57,10 @@ describe('a file that is none of ours', () => {
   ]
 
   async function expectSetAside(): Promise<void> {
-    expect(await store.read()).toBeUndefined()
-    expect(await store.read()).toEqual(NOTHING)
+    expect(await store.read(log)).toBeUndefined()
+    expect(await store.read(log)).toEqual(NOTHING)
     expect(log.texts('warn')).toEqual(['the memory of refused PINs cannot be read and was set aside'])
-    expect(await isDeleted(`${store.path}.unreadable`)).toBe(false)
+    await lstat(`${store.path}.unreadable`)
   }
 
   test.each(damaged)('%s: it is set aside, whole, and the log says so once', async (_, text) => {
@@ -74,7 +75,7 @@ describe('a file that is none of ours', () => {
     const text = await readFile(store.path, 'utf8')
     for (let length = 0; length < text.length; length += 7) {
       await writeFile(store.path, text.slice(0, length), { mode: 0o600 })
-      expect(await store.read(), `${length} bytes`).toBeUndefined()
+      expect(await store.read(log), `${length} bytes`).toBeUndefined()
     }
   })
 
@@ -82,7 +83,7 @@ describe('a file that is none of ours', () => {
     for (const mode of [0o640, 0o604, 0o620, 0o602, 0o644]) {
       await store.save(full)
       await chmod(store.path, mode)
-      expect(await store.read(), mode.toString(8)).toBeUndefined()
+      expect(await store.read(log), mode.toString(8)).toBeUndefined()
     }
   })
 
@@ -93,10 +94,10 @@ describe('a file that is none of ours', () => {
     await expectSetAside()
     await rm(`${store.path}.unreadable`)
     await mkdir(store.path)
-    expect(await store.read()).toBeUndefined()
+    expect(await store.read(log)).toBeUndefined()
     await rm(`${store.path}.unreadable`, { recursive: true })
     execFileSync('mkfifo', ['-m', '600', store.path])
-    expect(await store.read()).toBeUndefined()
+    expect(await store.read(log)).toBeUndefined()
   })
 
   test.skipIf(!isRoot)('of another user: it is set aside (as root only)', async () => {
@@ -107,7 +108,7 @@ describe('a file that is none of ours', () => {
 })
 
 describe('the folder', () => {
-  const at = async (path: string) => new LoginStore(path, '/lib/p11.so', 'token', log).lock(never)
+  const at = async (path: string) => new LoginStore(path, 'token').lock(never)
 
   test('is refused when its parent is absent, or when it is a file', async () => {
     expect(await outcomeOf(at(join(dir, 'absent', 'state')))).toBe('ERR_CONFIG_INVALID')
@@ -142,9 +143,9 @@ describe('the folder', () => {
 })
 
 test('what was saved is read back, from a file of mode 0600 and nothing beside it', async () => {
-  expect(await store.read()).toEqual(NOTHING)
+  expect(await store.read(log)).toEqual(NOTHING)
   await store.save(full)
-  expect(await store.read()).toEqual(full)
+  expect(await store.read(log)).toEqual(full)
   expect((await lstat(store.path)).mode & 0o777).toBe(0o600)
   expect(await readdir(dir)).toHaveLength(1)
 })
@@ -156,14 +157,28 @@ test('nothing to remember leaves no file', async () => {
   expect(await readdir(dir)).toEqual([])
 })
 
-test('each token of each module has a file of its own, whatever their names', async () => {
-  const paths = [
-    store,
-    new LoginStore(dir, '/lib/p11.so', 'token "../../etc"', log),
-    new LoginStore(dir, '/lib/other.so', 'token "k8s"', log),
-  ].map(({ path }) => path)
+test('each token has a file of its own, whatever their names', async () => {
+  const paths = [store, new LoginStore(dir, 'token "../../etc"'), new LoginStore(dir, 'token "k8s" ')].map(
+    ({ path }) => path,
+  )
   expect(new Set(paths).size).toBe(3)
   for (const path of paths) expect(join(path, '..')).toBe(dir)
+})
+
+test('only a file that is gone from the folder of the last save was deleted', async () => {
+  expect(await store.fate()).toBe('lost')
+  await store.save(full)
+  expect(await store.fate()).toBe('there')
+  await rm(store.path)
+  expect(await store.fate()).toBe('deleted')
+  // Some file systems give the new folder the inode number of the old one.
+  for (let i = 0; i < 3; i++) {
+    await hasAged(dir)
+    await rm(dir, { recursive: true })
+    expect(await store.fate()).toBe('lost')
+    await mkdir(dir, { mode: 0o700 })
+    expect(await store.fate()).toBe('lost')
+  }
 })
 
 test('a folder that cannot be written fails, and the file is as it was', async () => {
@@ -177,12 +192,12 @@ test('a folder that cannot be written fails, and the file is as it was', async (
   })
   await chmod(dir, 0o700)
   await chmod(store.path, 0o600)
-  expect(await store.read()).toEqual(full)
+  expect(await store.read(log)).toEqual(full)
 })
 
 test("what a killed writer left behind is in nobody's way", async () => {
   await writeFile(`${store.path}.new`, '{"vers')
   await store.save(full)
-  expect(await store.read()).toEqual(full)
+  expect(await store.read(log)).toEqual(full)
   expect(await readdir(dir)).toHaveLength(1)
 })

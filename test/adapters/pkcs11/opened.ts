@@ -56,6 +56,7 @@ export function openOn(
     readonly env?: Record<string, string>
     readonly entry?: URL
     readonly stateDir?: string
+    readonly isPrimary?: boolean
   } = {},
 ): Opened {
   const log = new RecordingLogger()
@@ -63,6 +64,7 @@ export function openOn(
   const tokens = new Map<string, boolean>()
   const deps: BackendDeps = {
     key: 'hsm',
+    isPrimary: extra.isPrimary ?? true,
     clock,
     logger: log,
     callTimeoutMs: extra.callTimeoutMs ?? 10_000,

@@ -114,10 +114,33 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the HSM process'), () =
     expect(await outcomeOf(wrapper.unwrap(old, soon()))).toMatch(/^ERR_KEY_(UNKNOWN|NOT_FOUND)$/)
     const id = await wrapper.currentKeyId(soon())
     expect(id).not.toBe(old.keyId)
-    expect(wrapper.recognizes(old.keyId)).toBe('no')
-    expect(await outcomeOf(wrapper.unwrap(old, soon()))).toBe('ERR_KEY_UNKNOWN')
+    expect(await outcomeOf(wrapper.unwrap(old, soon()))).toBe('ERR_KEY_NOT_FOUND')
     expect((await wrapper.wrap(dek, soon())).keyId).toBe(id)
     expect(opened.log.texts('warn')).toContain('another KEK has taken the place of the one on the token')
+  })
+
+  test('a KEK whose label went to another one still opens what it wrapped, and wraps nothing more', async () => {
+    const { wrapper } = opened
+    const old = await wrapper.wrap(dek, soon())
+    hsm.change({ do: 'relabel', label: 'kek', to: 'kek-old' }, { do: 'makeAes', label: 'kek' })
+    // Beside it on the same token, as the operator would have the old one.
+    const beside = openOn(hsm, { keyLabel: 'kek-old' }, { isPrimary: false })
+    const isOpened = async () => {
+      for (const each of [wrapper, beside.wrapper]) {
+        expect(Buffer.from(await each.unwrap(old, soon())).equals(dek)).toBe(true)
+        expect(each.recognizes(old.keyId)).toBe('yes')
+      }
+    }
+    await isOpened()
+    const id = await wrapper.currentKeyId(soon())
+    expect(id).not.toBe(old.keyId)
+    await isOpened()
+    const next = await wrapper.wrap(dek, soon())
+    expect(next.keyId).toBe(id)
+    await isOpened()
+    expect(Buffer.from(await wrapper.unwrap(next, soon())).equals(dek)).toBe(true)
+    expect(beside.wrapper.recognizes(id)).toBe('no')
+    await beside.wrapper.close()
   })
 
   test('a DEK wrapped by a KEK that has just taken the place of another carries the new key id', async () => {
@@ -285,8 +308,17 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the HSM process'), () =
       expect([opened.starts(), opened.logins()]).toEqual([2, 3])
     })
 
-    test('a PIN that is locked, expired or not set is not held against the PIN: a touched file is tried again', async () => {
-      for (const rv of ['0xa3', '0xa4', '0x102']) {
+    test('a user PIN that is not set yet is asked for again by itself', async () => {
+      await opened.wrapper.close()
+      fault.set(['C_Login rv=0x102'])
+      opened = openOn(hsm, { module: fault.path })
+      expect(await unwrap()).toBe('ERR_LOGIN_REFUSED')
+      fault.heal()
+      await expect.poll(unwrap, { timeout: 20_000 }).toBe('OK')
+    })
+
+    test('a PIN that is locked or expired is not held against the PIN: a touched file is tried again', async () => {
+      for (const rv of ['0xa3', '0xa4']) {
         await opened.wrapper.close()
         fault.set([`C_Login rv=${rv}`])
         opened = openOn(hsm, { module: fault.path })

@@ -6,22 +6,25 @@ const rsa = { keyType: 'RSA-3072', ckaId: Buffer.from('id'), checkValue: Buffer.
 const result = { identity, bytes: Buffer.alloc(61) }
 const sealing = { mechanism: 'aes-gcm', why: 'aes-gcm by C_Encrypt' }
 const evidence = { attribute: 'CKA_WRAP', value: 'true', wanted: 'false', verdict: 'refused' }
-const inspection = { token: 'x', tokenWarnings: ['y'], evidence: [evidence] }
+const hmac = { mechanism: 'aes-cbc-hmac', why: 'y', companionCheck: Buffer.alloc(8) }
+const inspection = { token: 'x', tokenIdentity: 'z', tokenWarnings: ['y'], evidence: [evidence] }
 const failure = { code: 'ERR_KEY_NOT_FOUND', text: 'gone', replace: false }
 
 const wellFormed: readonly Record<string, unknown>[] = [
-  { type: 'askLogin' },
+  { type: 'askLogin', tokenIdentity: '["m","n","1","k8s"]' },
   { type: 'loginStarted' },
   { type: 'loginRefused', text: 'no' },
   { type: 'loggedIn' },
   { type: 'pinRefused', fingerprint: 'ab', text: 'no' },
   { type: 'notTried', text: 'no' },
+  { type: 'noPin', text: 'no' },
   { type: 'barred', text: 'no' },
   { type: 'capacity', calls: 4 },
   { type: 'failed', failure },
   { type: 'done', id: 1, result },
   { type: 'done', id: 1, result: { ...result, others: [identity, rsa] } },
   { type: 'done', id: 1, result: { ...result, sealing, inspection } },
+  { type: 'done', id: 1, result: { ...result, sealing: hmac } },
   { type: 'error', id: 1, failure },
 ]
 
@@ -57,7 +60,10 @@ test('wrong types, unknown codes, ids that are none and identities without bytes
     { type: 'done', id: 1, result: { ...result, others: identity } },
     { type: 'done', id: 1, result: { ...result, others: [identity, {}] } },
     { type: 'done', id: 1, result: { ...result, sealing: { ...sealing, mechanism: 'rot13' } } },
+    { type: 'done', id: 1, result: { ...result, sealing: { ...hmac, companionCheck: 'x'.repeat(8) } } },
+    { type: 'done', id: 1, result: { ...result, sealing: { ...hmac, companionCheck: Buffer.alloc(7) } } },
     { type: 'done', id: 1, result: { ...result, inspection: { ...inspection, token: {} } } },
+    { type: 'done', id: 1, result: { ...result, inspection: { ...inspection, tokenIdentity: 1 } } },
     { type: 'done', id: 1, result: { ...result, inspection: { ...inspection, tokenWarnings: 'x' } } },
     { type: 'done', id: 1, result: { ...result, inspection: { ...inspection, evidence: [{}] } } },
     { type: 'done', id: 1, result: { ...result, identity: { ...rsa, checkValue: Buffer.alloc(3) } } },

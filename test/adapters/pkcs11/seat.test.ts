@@ -68,16 +68,16 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('a thread at the token')
 
   test('a session that was closed behind its back is replaced without a word', () => {
     const session = seat.open()
-    seat.do({ op: 'identify' })
+    seat.do({ op: 'identify', seals: true })
     module.C_CloseSession(session)
-    expect(outcome(() => seat.do({ op: 'identify' }))).toBe('OK')
+    expect(outcome(() => seat.do({ op: 'identify', seals: true }))).toBe('OK')
     expect(outcome(() => seat.do({ op: 'wrap', dek }))).toBe('OK')
   })
 
   test('a logout is told from a key that is gone, though a token finds no key either way', () => {
     const { identity, bytes } = seat.do({ op: 'wrap', dek })
     module.C_Logout(anchor)
-    expect(outcome(() => seat.do({ op: 'identify' }))).toBe('ERR_BACKEND_UNAVAILABLE login')
+    expect(outcome(() => seat.do({ op: 'identify', seals: true }))).toBe('ERR_BACKEND_UNAVAILABLE login')
     module.C_Login(anchor, token.p11.CKU_USER, hsm.pin)
     const again = seat.do({ op: 'unwrap', wrapped: bytes, identity })
     expect(Buffer.from(again.bytes).equals(dek)).toBe(true)
@@ -87,9 +87,9 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('a thread at the token')
   })
 
   test('a module that lost its state is left to a new process', () => {
-    seat.do({ op: 'identify' })
+    seat.do({ op: 'identify', seals: true })
     module.C_Finalize()
-    expect(outcome(() => seat.do({ op: 'identify' }))).toBe('ERR_BACKEND_UNAVAILABLE replace')
+    expect(outcome(() => seat.do({ op: 'identify', seals: true }))).toBe('ERR_BACKEND_UNAVAILABLE replace')
     initialise(token.p11, module, undefined)
     token = new Token(token.p11, module, findSlot(token.p11, module, target.token), 'token')
   })
@@ -106,7 +106,7 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('a thread at the token')
   test('the check value that the token computes is the one that it shows', () => {
     token.inSession('read', (session) => {
       const { handle, identity } = findKek(token, session, target.key)
-      expect(checkValueOf(token, handle, 'the KEK')).toEqual(Buffer.from(identity.checkValue))
+      expect(checkValueOf(token, session, handle, 'the KEK')).toEqual(Buffer.from(identity.checkValue))
     })
   })
 })

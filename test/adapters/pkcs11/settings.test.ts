@@ -81,26 +81,87 @@ describe('the settings of a PKCS#11 key', () => {
     expect(placesOf(parsed)).toEqual([
       { module: '/a.so', token: { label: 'The HSM', serial: '12', slot: 7 }, pinPath: '/pin', weight: 1 },
     ])
-    expect(keyQueryOf(parsed)).toEqual({ label: 'kek', ckaId: Buffer.from([0x0f, 0x3a, 0x41]) })
+    expect(keyQueryOf(parsed)).toEqual({
+      label: 'kek',
+      ckaId: Buffer.from([0x0f, 0x3a, 0x41]),
+      kind: 'AES',
+    })
   })
 
-  test('tokens of a list take from the key what they do not say themselves', () => {
+  test('a module and a PIN file are named once at each level: none of two is left out without a word', () => {
+    const twice = /^(?:tokens\.0\.)?uri: names the (?:module|PIN file)/
+    const module = '/a.so'
+    const pin = 'file:/pin'
+    const uris = [
+      { uri: 'pkcs11:token=k8s;object=kek?module-path=/b.so', module },
+      { uri: 'pkcs11:token=k8s;object=kek?module-path=/a.so', module },
+      { uri: 'pkcs11:token=k8s;object=kek?pin-source=/other', pin },
+    ]
+    for (const own of uris) {
+      const found = problems({ tokenLabel: undefined, keyLabel: undefined, ...own })
+      expect(found, own.uri).toHaveLength(1)
+      expect(found[0], own.uri).toMatch(twice)
+      const listed = problems({ tokens: [{ ...own, uri: own.uri.replace(';object=kek', '') }] })
+      expect(listed, own.uri).toHaveLength(1)
+      expect(listed[0], own.uri).toMatch(twice)
+    }
+    // One of a list may differ from what stands above.
+    expect(problems({ tokens: [{ uri: 'pkcs11:token=b?module-path=/b.so&pin-source=/b' }] })).toEqual([])
+  })
+
+  test('the number of a slot is one that fits into a message to every module', () => {
+    expect(problems({ slot: 2 ** 32 - 1 })).toEqual([])
+    expect(problems({ slot: 2 ** 32 })[0]).toMatch(/^slot: /)
+    expect(problems({ tokens: [{ slot: 2 ** 32 }] })[0]).toMatch(/^tokens\.0\.slot: /)
+  })
+
+  test('tokens of a list take from the key what they do not say themselves, setting by setting', () => {
     const tokens = [
       { slot: 3 },
       { tokenLabel: 'b', pin: 'file:/pin-b', weight: 5 },
+      { tokenSerial: '7', libraryParameters: 'x' },
       { uri: 'pkcs11:serial=9' },
     ]
     const places = placesOf(settings.parse({ ...good, tokens }))
-    expect(places.map(({ token }) => token)).toEqual([{ slot: 3 }, { label: 'b' }, { serial: '9' }])
+    expect(places.map(({ token }) => token)).toEqual([
+      { label: 'k8s', slot: 3 },
+      { label: 'b' },
+      { label: 'k8s', serial: '7' },
+      { serial: '9' },
+    ])
     expect(places.map(({ pinPath }) => pinPath)).toEqual([
       '/etc/kmsplugin/pin',
       '/pin-b',
       '/etc/kmsplugin/pin',
+      '/etc/kmsplugin/pin',
     ])
-    expect(places.map(({ weight }) => weight)).toEqual([1, 5, 1])
+    expect(places.map(({ weight }) => weight)).toEqual([1, 5, 1, 1])
     expect(problems({ tokens: [{ uri: 'pkcs11:token=a;object=b' }] })[0]).toMatch(/names a key/)
+    expect(problems({ tokens: [{ uri: 'pkcs11:token=a;type=private' }] })[0]).toMatch(/names a key/)
     expect(problems({ tokens: [] })).toHaveLength(1)
     expect(problems({ tokens: [{ weight: 0 }] })).toHaveLength(1)
+  })
+
+  test('a URI names its token as a whole: nothing is added to it, nor it to anything', () => {
+    const own = { tokenLabel: undefined, keyLabel: undefined, uri: 'pkcs11:token=k8s;object=kek' }
+    const tokens = [{ slot: 3 }, { uri: 'pkcs11:serial=9' }, {}]
+    const places = placesOf(settings.parse({ ...good, ...own, tokens }))
+    expect(places.map(({ token }) => token)).toEqual([{ slot: 3 }, { serial: '9' }, { label: 'k8s' }])
+  })
+
+  test('one token listed twice is refused, however it is written down', () => {
+    const twice = (...tokens: unknown[]) => problems({ tokens })
+    expect(twice({ slot: 1 }, { slot: 2 })).toEqual([])
+    expect(twice({}, { libraryParameters: 'another configuration' })).toEqual([])
+    expect(twice({}, { module: '/another.so' })).toEqual([])
+    for (const second of [
+      {},
+      { tokenLabel: 'k8s', weight: 7 },
+      { pin: 'file:/other' },
+      { uri: 'pkcs11:token=k8s' },
+    ]) {
+      expect(twice({ slot: 1 }, {}, second)).toEqual(['tokens.2: names the same token as tokens.1'])
+    }
   })
 
   test('CKA_ID is hexadecimal, mechanism and exceptions are known names', () => {

@@ -3,6 +3,7 @@ import {
   constants,
   createCipheriv,
   createDecipheriv,
+  createHash,
   createHmac,
   createPrivateKey,
   generateKeyPairSync,
@@ -13,7 +14,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { HsmError, importPkcs11js, loadModule } from '../../../src/adapters/backends/pkcs11/child/cryptoki.js'
 import type { Template } from '../../../src/adapters/backends/pkcs11/child/pkcs11js.js'
 import { findSlot, initialise } from '../../../src/adapters/backends/pkcs11/child/slots.js'
-import { aesCbcHmac } from '../../../src/adapters/backends/pkcs11/child/strategies/aes_cbc_hmac.js'
+import {
+  aesCbcHmac,
+  macCheckValueOf,
+} from '../../../src/adapters/backends/pkcs11/child/strategies/aes_cbc_hmac.js'
 import { aesGcm } from '../../../src/adapters/backends/pkcs11/child/strategies/aes_gcm.js'
 import {
   aesKwByEncrypt,
@@ -209,6 +213,15 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('a way to wrap'), () => 
 
   test('no format, a wrong length and another key type never reach the token', () => {
     const nowhere = { ...bench, token: undefined as unknown as Token }
+    for (const format of [6, 7]) {
+      const wrapped = Buffer.concat([Buffer.of(format), randomBytes(256)])
+      expect(outcome(() => unwrapDek(nowhere, wrapped))).toBe('ERR_DECRYPTION_FAILED')
+    }
+    const short = Buffer.concat([Buffer.of(6), randomBytes(384)])
+    const aes = Buffer.concat([Buffer.of(1), randomBytes(60)])
+    for (const wrapped of [short, aes]) {
+      expect(outcome(() => unwrapDek({ ...nowhere, kek: rsaKek }, wrapped))).toBe('ERR_DECRYPTION_FAILED')
+    }
     for (const wrapped of [
       Buffer.alloc(0),
       Buffer.alloc(61, 0),
@@ -237,6 +250,19 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('a way to wrap'), () => 
     expect(wrapOnly.why).toContain('aes-gcm by C_Encrypt: the key lacks CKA_ENCRYPT and CKA_DECRYPT')
     expect(() => chooseStrategy(token, { ...kek }, 'auto', may())).toThrow(/lacks/)
     expect(() => chooseStrategy(token, { ...kek }, 'rsa-oaep-sha256', may('CKA_DECRYPT'))).toThrow(/AES-256/)
+  })
+
+  test('an attribute that is answered with anything but one byte is not told, and any byte but 0 is true', () => {
+    const answering = (value: Buffer) => Object.create(token, { attribute: { value: () => value } }) as Token
+    const flag = (value: Buffer) => answering(value).flag(bench.session, kek.handle, 0)
+    expect([Buffer.of(0), Buffer.of(1), Buffer.of(0xff)].map(flag)).toEqual([false, true, true])
+    expect([Buffer.alloc(0), Buffer.alloc(8)].map(flag)).toEqual([undefined, undefined])
+  })
+
+  test('an HMAC key has a check value, which is no HMAC of a DEK', () => {
+    const expected = createHmac('sha256', macRaw).update('kmsplugin/v1 check').digest()
+    const digest = createHash('sha256').update(expected).digest()
+    expect(Buffer.from(macCheckValueOf(bench))).toEqual(digest.subarray(0, 8))
   })
 
   test('a mechanism that the token lacks is told from a device that fails', () => {

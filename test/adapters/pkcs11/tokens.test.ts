@@ -1,6 +1,6 @@
 /** Several tokens of one module that hold one KEK, each with a process of its own. */
 import { randomBytes } from 'node:crypto'
-import { readdirSync, renameSync } from 'node:fs'
+import { readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { WrappedDek } from '../../../src/ports/key_wrapper.js'
@@ -146,6 +146,92 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('two tokens that hold on
     const errors = await findings('error')
     expect(errors.map(({ subject }) => subject)).toEqual(['keys.hsm.tokens'])
     expect(errors[0]?.text).toContain(`tokens.0 holds ${known.keyId}`)
+  })
+
+  test('one token under two names is refused by check', async () => {
+    const twice = [
+      { tokenLabel: 'a' },
+      { uri: 'pkcs11:token=a;manufacturer=SoftHSM%20project' },
+      { tokenLabel: 'b' },
+    ]
+    const all = await backend.check(settingsOf(hsm, { tokens: twice }), opened.deps)
+    const errors = all.filter(({ level }) => level === 'error')
+    expect(errors.map(({ subject }) => subject)).toEqual(['keys.hsm.tokens'])
+    expect(errors[0]?.text).toContain('tokens.0 and tokens.1 are one token')
+  })
+
+  test('tokens with one KEK and different HMAC keys: check says so, and one of them alone wraps', async () => {
+    const ckaId = '0f3a686d6163'
+    for (const label of TOKENS) change(label, { do: 'makeSecret', label: 'kek', id: ckaId })
+    const hmac = { ...settings, mechanism: 'aes-cbc-hmac' } as const
+    const all = await backend.check(settingsOf(hsm, hmac), opened.deps)
+    const errors = all.filter(({ level }) => level === 'error')
+    expect(errors.map(({ subject }) => subject)).toEqual(['keys.hsm.tokens'])
+    expect(errors[0]?.text).toContain('different HMAC keys')
+    await opened.wrapper.close()
+    opened = openOn(hsm, hmac, { callTimeoutMs: CALL_TIMEOUT_MS })
+    await opened.wrapper.currentKeyId(inTime())
+    await until(() => opened.log.lines.some(({ fields }) => /HMAC/.test(String(fields['reason']))))
+    const wrapped = await opened.wrapper.wrap(dek, inTime())
+    expect([isUp('a'), isUp('b')]).toEqual([true, false])
+    expect(Buffer.from(await opened.wrapper.unwrap(wrapped, inTime()))).toEqual(dek)
+    takeAway('a')
+    expect(await outcomeOf(opened.wrapper.wrap(dek, inTime()))).toBe('ERR_BACKEND_UNAVAILABLE')
+    bringBack('a')
+  })
+
+  test('bytes of any form that nobody wrapped set no token aside', async () => {
+    const { keyId } = await opened.wrapper.wrap(dek, inTime())
+    await until(allUp)
+    const outcomes = new Set<string>()
+    for (const [form, length] of [
+      [1, 60],
+      [2, 64],
+      [3, 40],
+      [4, 40],
+      [5, 80],
+      [6, 256],
+      [7, 512],
+    ] as const) {
+      for (let i = 0; i < 3; i++) {
+        const bytes = Buffer.concat([Buffer.of(form), randomBytes(length)])
+        outcomes.add(await outcomeOf(opened.wrapper.unwrap({ keyId, bytes }, inTime())))
+      }
+    }
+    expect(outcomes).not.toContain('OK')
+    expect(outcomes).not.toContain('ERR_BACKEND_UNAVAILABLE')
+    expect(opened.log.texts('warn')).toEqual([])
+    expect(allUp()).toBe(true)
+  })
+
+  describe('while one is out, and on the other one the KEK has another label', () => {
+    let known: WrappedDek
+
+    beforeEach(async () => {
+      known = await opened.wrapper.wrap(dek, inTime())
+      await opened.wrapper.close()
+      change('b', { do: 'relabel', label: 'kek', to: 'kek-old' })
+    })
+
+    test.each(['gone', 'locked out'])('(%s) what it wrapped opens', async (why) => {
+      const wrongPin = join(hsm.dir, 'wrong-pin')
+      writeFileSync(wrongPin, '00000000', { mode: 0o600 })
+      if (why === 'gone') renameSync(folders.a, join(hsm.dir, 'a'))
+      const [a, b] = settings.tokens
+      const tokens = why === 'gone' ? [a!, b!] : [{ ...a!, pin: `file:${wrongPin}` }, b!]
+      opened = openOn(hsm, { tokens }, { callTimeoutMs: CALL_TIMEOUT_MS, isPrimary: false })
+      for (let i = 0; i < 2; i++) expect(Buffer.from(await opened.wrapper.unwrap(known, soon()))).toEqual(dek)
+      if (why === 'gone') bringBack('a')
+    })
+
+    test('a KEK that is on neither is still an outage, since it may be on the one that is out', async () => {
+      change('b', { do: 'destroy', label: 'kek-old' }, { do: 'makeAes', label: 'another' })
+      renameSync(folders.a, join(hsm.dir, 'a'))
+      opened = openOn(hsm, settings, { callTimeoutMs: CALL_TIMEOUT_MS, isPrimary: false })
+      expect(await outcomeOf(opened.wrapper.unwrap(known, soon()))).toBe('ERR_BACKEND_UNAVAILABLE')
+      bringBack('a')
+      await until(async () => (await outcomeOf(opened.wrapper.unwrap(known, soon()))) === 'OK')
+    })
   })
 
   test('check shows each token and says that they hold one KEK', async () => {

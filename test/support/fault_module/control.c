@@ -24,6 +24,7 @@
  *   serialize=1     one call at a time
  *   maxsessions=N   CKR_SESSION_COUNT
  *   lockpin=N       N wrong user PINs in a row lock it
+ *   tokenflags=N    these flags of CK_TOKEN_INFO are set beside its own, such as 0x400000, CKF_SO_PIN_LOCKED
  *   lunaiv=1        AES-GCM with an IV of its own, 16 bytes behind the tag, as a Luna in FIPS mode
  *   cloudhsmiv=1    AES-GCM with an IV of its own, 12 bytes in the caller's buffer, as AWS CloudHSM
  *   nomech=A,B      these mechanisms are not supported
@@ -71,6 +72,7 @@ static void read_global(const char *word) {
       {"generation", &globals.generation},   {"logout", &globals.logout},   {"removed", &globals.removed},
       {"needinit", &globals.needinit},       {"lockpin", &globals.lockpin}, {"serialize", &globals.serialize},
       {"maxsessions", &globals.maxsessions}, {"lunaiv", &globals.lunaiv},   {"cloudhsmiv", &globals.cloudhsmiv},
+      {"tokenflags", &globals.tokenflags},
   };
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
     if (number(word, known[i].name, known[i].value)) return;

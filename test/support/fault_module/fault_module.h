@@ -46,7 +46,7 @@ typedef struct {
 
 typedef struct {
   unsigned long generation, logout, removed, needinit;
-  unsigned long serialize, maxsessions, lockpin, lunaiv, cloudhsmiv;
+  unsigned long serialize, maxsessions, lockpin, tokenflags, lunaiv, cloudhsmiv;
   CK_MECHANISM_TYPE nomech[MAX_NOMECH];
   unsigned nomechs;
 } Globals;

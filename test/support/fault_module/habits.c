@@ -24,7 +24,9 @@ CK_RV habit_slot_info(CK_SLOT_ID slot, CK_SLOT_INFO_PTR info) {
 
 CK_RV habit_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info) {
   CK_RV rv = real->C_GetTokenInfo(slot, info);
-  unsigned long max = control_globals().lockpin;
+  Globals now = control_globals();
+  unsigned long max = now.lockpin;
+  if (rv == CKR_OK) info->flags |= now.tokenflags;
   if (rv != CKR_OK || max == 0) return rv;
   unsigned long failures = state_pin_failures();
   info->flags &= ~(CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED);

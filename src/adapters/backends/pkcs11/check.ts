@@ -29,20 +29,23 @@ const meanings: Readonly<Record<string, string>> = {
   CKA_NEVER_EXTRACTABLE: 'it could be taken off the token once',
 }
 
-/** What one token showed; the KEK's key id is compared over all tokens of a key. */
+/** What one token showed. */
 export interface TokenCheck {
   readonly findings: readonly Finding[]
-  readonly keyId: string | undefined
+  /** What is compared over all tokens of a key; `undefined` unless it showed its KEK. */
+  readonly shown:
+    | { readonly keyId: string; readonly hmacKey: string | undefined; readonly token: string | undefined }
+    | undefined
 }
 
 /**
  * Module file, PIN file, token and KEK, in this order; what a failed one hides is left out.
  *
- * @param at Where the token stands in the config: `keys.hsm`, or `keys.hsm.tokens.1`.
+ * @param key Where the token stands in the config, `keys.hsm` or `keys.hsm.tokens.1`, and whether the KEK has to wrap.
  * @param hsm That token alone. Not used before; the caller closes it.
  */
 export async function checkToken(
-  at: string,
+  { at, isPrimary }: { readonly at: string; readonly isPrimary: boolean },
   settings: Pkcs11Settings,
   place: TokenPlace,
   hsm: Hsm,
@@ -56,30 +59,56 @@ export async function checkToken(
     await handle.close()
     return `${place.pinPath} is readable by its owner alone`
   })
-  if (module.level === 'error' || pin.level === 'error') return { findings: [module, pin], keyId: undefined }
+  if (module.level === 'error' || pin.level === 'error') return { findings: [module, pin], shown: undefined }
   const kek = `${keyName(keyQueryOf(settings))} on ${tokenName(place.token)}`
   try {
     const result = await hsm.call({ op: 'inspect' }, options)
-    const findings = [module, pin, ...tokenFindings(at, place, result), ...kekFindings(at, kek, result)]
-    return { findings, keyId: keyIdOfKek(result.identity) }
+    const findings = [
+      module,
+      pin,
+      ...tokenFindings(at, place, result),
+      ...kekFindings(`${at}.key`, kek, result, isPrimary),
+    ]
+    const { identity, sealing, inspection } = result
+    const hmacKey = sealing?.companionCheck && Buffer.from(sealing.companionCheck).toString('hex')
+    return { findings, shown: { keyId: keyIdOfKek(identity), hmacKey, token: inspection?.tokenIdentity } }
   } catch (thrown) {
     const { code, message } = asKmsError(thrown)
-    const failure: Finding = { level: 'error', subject: `${at}.${settingAtFault(code)}`, text: message }
+    const failure: Finding = { level: 'error', subject: `${at}${settingAtFault(code)}`, text: message }
     const isKek = code.startsWith('ERR_KEY_')
-    return { findings: [module, pin, ...(isKek ? [loggedIn(at, place)] : []), failure], keyId: undefined }
+    return { findings: [module, pin, ...(isKek ? [loggedIn(at, place)] : []), failure], shown: undefined }
   }
 }
 
-/** Whether all tokens of a key hold one KEK; nothing for one token, or while a token has not shown its KEK. */
+/**
+ * Whether all tokens of a key hold one KEK, with one HMAC key, and are several; nothing for one token, or while a token has
+ * not shown its KEK.
+ */
 export function compareTokens(subject: string, checks: readonly TokenCheck[]): Finding[] {
   if (checks.length < 2) return []
-  const shown = checks.flatMap(({ keyId }, at) => (keyId === undefined ? [] : [{ keyId, at }]))
+  const shown = checks.flatMap((check, at) => (check.shown === undefined ? [] : [{ ...check.shown, at }]))
   const keyIds = new Set(shown.map(({ keyId }) => keyId))
+  const hmacKeys = new Set(shown.flatMap(({ hmacKey }) => hmacKey ?? []))
+  const errors: string[] = []
+  for (const { token, at } of shown) {
+    const first = shown.find((other) => token !== undefined && other.token === token)
+    if (first === undefined || first.at === at) continue
+    errors.push(
+      `tokens.${first.at} and tokens.${at} are one token, by label and serial number; leave one out`,
+    )
+  }
   if (keyIds.size > 1) {
     const list = shown.map(({ keyId, at }) => `tokens.${at} holds ${keyId}`).join(', ')
-    const text = `the tokens of one key must hold one KEK: ${list}; copy the KEK, with its CKA_ID, or leave a token out`
-    return [{ level: 'error', subject, text }]
+    errors.push(
+      `the tokens of one key must hold one KEK: ${list}; copy the KEK, with its CKA_ID, or leave a token out`,
+    )
+  } else if (hmacKeys.size > 1) {
+    const owners = shown.filter(({ hmacKey }) => hmacKey !== undefined).map(({ at }) => `tokens.${at}`)
+    errors.push(
+      `beside one KEK ${owners.join(', ')} hold different HMAC keys, so that one cannot open what another wraps; copy that of one, with its CKA_ID, to the others`,
+    )
   }
+  if (errors.length > 0) return errors.map((text) => ({ level: 'error', subject, text }))
   if (shown.length < checks.length) return []
   return [{ level: 'ok', subject, text: `${checks.length} tokens hold one KEK: ${[...keyIds].join()}` }]
 }
@@ -96,26 +125,24 @@ function loggedIn(at: string, { token }: TokenPlace): Finding {
   return { level: 'ok', subject: `${at}.token`, text: `logged in to ${tokenName(token)}` }
 }
 
-function kekFindings(at: string, kek: string, { identity, sealing, inspection }: HsmResult): Finding[] {
-  const subject = `${at}.key`
+function kekFindings(
+  subject: string,
+  kek: string,
+  { identity, sealing, inspection }: HsmResult,
+  isPrimary: boolean,
+): Finding[] {
   const keyId = keyIdOfKek(identity)
-  const evidence = inspection?.evidence ?? []
-  const rows = evidence.map(({ attribute, value, wanted, verdict }) => ({
-    name: attribute,
-    value,
-    wanted,
-    verdict,
-  }))
-  const known: Finding =
-    sealing === undefined || sealing.mechanism === 'none'
-      ? { level: 'error', subject, text: `${keyId}: ${sealing?.why ?? 'cannot wrap'}`, evidence: rows }
-      : {
-          level: 'ok',
-          subject,
-          text: `${kek} is an ${identity.keyType} key that wraps with ${sealing.why}: ${keyId}`,
-          evidence: rows,
-        }
-  return [known, ...evidence.filter(isWarning).map((row) => warningOf(subject, kek, row))]
+  const rows = inspection?.evidence ?? []
+  const evidence = rows.map(({ attribute, ...row }) => ({ name: attribute, ...row }))
+  const known = (level: Finding['level'], text: string): Finding => ({ level, subject, text, evidence })
+  const warnings = rows.filter(isWarning).map((row) => warningOf(subject, kek, row))
+  if (sealing !== undefined && sealing.mechanism !== 'none') {
+    const text = `${kek} is an ${identity.keyType} key that wraps with ${sealing.why}: ${keyId}`
+    return [known('ok', text), ...warnings]
+  }
+  const why = sealing?.why ?? 'it cannot wrap'
+  if (isPrimary) return [known('error', `${keyId}: ${why}`), ...warnings]
+  return [known('warning', `${keyId} only opens old values, and could not wrap: ${why}`), ...warnings]
 }
 
 function isWarning({ verdict }: Evidence): boolean {
@@ -128,10 +155,11 @@ function warningOf(subject: string, kek: string, { attribute, value, verdict }: 
   return { level: 'warning', subject, text: `${kek} has ${attribute} ${value}${allowed}: ${meaning}` }
 }
 
+/** Empty for what may be any of several; the message then names it. */
 function settingAtFault(code: KmsErrorCode): string {
-  if (code === 'ERR_LOGIN_REFUSED') return 'pin'
-  if (code === 'ERR_CONFIG_INVALID') return 'module'
-  return code.startsWith('ERR_KEY_') ? 'key' : 'token'
+  if (code === 'ERR_LOGIN_REFUSED') return '.pin'
+  if (code === 'ERR_CONFIG_INVALID') return ''
+  return code.startsWith('ERR_KEY_') ? '.key' : '.token'
 }
 
 async function finding(subject: string, look: () => Promise<string>): Promise<Finding> {

@@ -5,7 +5,8 @@
  * PIN.
  */
 
-const names: readonly string[] = [
+/** Passed on by name. */
+export const passedNames: readonly string[] = [
   'PATH',
   'LANG',
   'TZ',
@@ -22,15 +23,16 @@ const names: readonly string[] = [
   'DBUS_SESSION_BUS_ADDRESS',
 ]
 
-/** NSS; Entrust nShield; tpm2-pkcs11. */
-const prefixes: readonly string[] = ['NSS_', 'CKNFAST_', 'TPM2_PKCS11_']
+/** Passed on by how they begin: NSS; Entrust nShield; tpm2-pkcs11. */
+export const passedPrefixes: readonly string[] = ['NSS_', 'CKNFAST_', 'TPM2_PKCS11_']
 
 /** The part of `env` that a PKCS#11 module may see. */
 export function childEnv(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
   const allowed: Record<string, string> = {}
   for (const [name, value] of Object.entries(env)) {
     if (value === undefined) continue
-    if (names.includes(name) || prefixes.some((prefix) => name.startsWith(prefix))) allowed[name] = value
+    if (passedNames.includes(name) || passedPrefixes.some((prefix) => name.startsWith(prefix)))
+      allowed[name] = value
   }
   return allowed
 }

@@ -1,5 +1,5 @@
 /**
- * Which KEK do several tokens hold?
+ * Which KEK do several tokens hold, and with it which HMAC key, where it wraps with one?
  *
  * Until it is known, whoever needs it has all tokens look at once, and once one has answered the others get as long
  * again. If all that answer show one KEK, it is that one. If they disagree, it is none and nothing is wrapped: which
@@ -7,7 +7,8 @@
  * enough, so that a plugin starts during an outage of the other tokens.
  *
  * From then on a token with another KEK is objected to. When every token that has shown a KEK shows the same other
- * one, that is a rotation, as with one token.
+ * one, that is a rotation, as with one token. Likewise for the HMAC key, which a token shows only to one who seals: what
+ * one token wraps with another HMAC key, no other would open.
  */
 import type { Clock } from '../../../ports/clock.js'
 import { asKmsError, KmsError } from '../../../ports/errors.js'
@@ -15,13 +16,20 @@ import type { CallOptions } from '../../../ports/key_wrapper.js'
 import { gathered, mostTelling, type MemberFailure } from './group_call.js'
 import type { GroupMember } from './group_member.js'
 import { isSameKek } from './shared/kek_identity.js'
-import type { KekIdentity } from './shared/messages.js'
+import type { HsmResult, KekIdentity } from './shared/messages.js'
 import { keyIdOfKek } from './wrapper.js'
+
+/** What the label led to on a token last. */
+export interface ShownKek {
+  readonly identity: KekIdentity
+  /** `companionCheck` of its HMAC key, once it was shown. */
+  readonly companion: Uint8Array | undefined
+}
 
 export class CommonKek {
   readonly #members: readonly GroupMember[]
   readonly #clock: Clock
-  #kek: KekIdentity | undefined
+  #kek: ShownKek | undefined
   #meeting: Promise<void> | undefined
 
   /** @param members May be filled later. */
@@ -34,8 +42,19 @@ export class CommonKek {
     return this.#kek !== undefined
   }
 
-  is(kek: KekIdentity | undefined): boolean {
-    return this.#kek !== undefined && kek !== undefined && isSameKek(kek, this.#kek)
+  is(kek: KekIdentity): boolean {
+    return this.#kek !== undefined && isSameKek(kek, this.#kek.identity)
+  }
+
+  /** Whether the last that a token showed is the common KEK, with its HMAC key. */
+  isOn({ shown }: GroupMember): boolean {
+    return this.#kek !== undefined && shown !== undefined && agree(shown, this.#kek)
+  }
+
+  /** Whether it showed the common KEK with another HMAC key: what it wrapped with that, it alone opens. */
+  isOdd({ shown }: GroupMember): boolean {
+    if (this.#kek === undefined || shown === undefined) return false
+    return isSameKek(shown.identity, this.#kek.identity) && !agree(shown, this.#kek)
   }
 
   /**
@@ -63,10 +82,15 @@ export class CommonKek {
   }
 
   /** Takes note of what a token shows. Objects to a KEK that is not the common one, and to none before that is known. */
-  judge(member: GroupMember, shown: KekIdentity): KmsError | undefined {
+  judge(member: GroupMember, result: HsmResult): KmsError | undefined {
+    const shown = shownBy(result, member.shown)
     member.shown = shown
-    if (this.#kek === undefined || isSameKek(shown, this.#kek)) return undefined
-    const other = this.#members.find((each) => each.shown !== undefined && !isSameKek(each.shown, shown))
+    if (this.#kek === undefined) return undefined
+    if (agree(shown, this.#kek)) {
+      this.#kek = { ...this.#kek, companion: this.#kek.companion ?? shown.companion }
+      return undefined
+    }
+    const other = this.#members.find((each) => each.shown !== undefined && !agree(each.shown, shown))
     if (other !== undefined) return disagreement(member, other)
     this.#kek = shown
     return undefined
@@ -85,7 +109,7 @@ export class CommonKek {
     const [first] = present
     if (first?.shown === undefined) throw mostTelling(absent)
     const kek = first.shown
-    const other = present.find(({ shown }) => shown !== undefined && !isSameKek(shown, kek))
+    const other = present.find(({ shown }) => shown !== undefined && !agree(shown, kek))
     if (other !== undefined) throw disagreement(first, other)
     this.#kek = kek
     for (const member of present) member.takeBack()
@@ -93,9 +117,28 @@ export class CommonKek {
   }
 }
 
+/** An answer that does not say how the KEK wraps leaves what is known of that as it is. */
+function shownBy({ identity, sealing }: HsmResult, before: ShownKek | undefined): ShownKek {
+  if (sealing !== undefined) return { identity, companion: sealing.companionCheck }
+  const isSame = before !== undefined && isSameKek(before.identity, identity)
+  return { identity, companion: isSame ? before.companion : undefined }
+}
+
+function agree(one: ShownKek, other: ShownKek): boolean {
+  if (!isSameKek(one.identity, other.identity)) return false
+  if (one.companion === undefined || other.companion === undefined) return true
+  return Buffer.compare(one.companion, other.companion) === 0
+}
+
 function disagreement(one: GroupMember, other: GroupMember): KmsError {
+  if (one.shown && other.shown && isSameKek(one.shown.identity, other.shown.identity)) {
+    return new KmsError(
+      'ERR_KEY_UNUSABLE',
+      `${one.name} and ${other.name} hold different HMAC keys beside one KEK; copy that of one, with its CKA_ID, to the other`,
+    )
+  }
   const [first, second] = [one, other].map(
-    ({ name, shown }) => `${name} holds ${shown === undefined ? 'none' : keyIdOfKek(shown)}`,
+    ({ name, shown }) => `${name} holds ${shown === undefined ? 'none' : keyIdOfKek(shown.identity)}`,
   )
   return new KmsError(
     'ERR_KEY_UNUSABLE',

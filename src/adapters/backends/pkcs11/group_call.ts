@@ -18,6 +18,10 @@ export interface GroupCall {
   readonly ask: (member: GroupMember, signal: AbortSignal) => Promise<HsmResult>
   /** It failed or was too slow, and that says something about it. */
   readonly blame: (member: GroupMember, error: KmsError) => void
+  /** The bytes may be at fault as well as the token. */
+  readonly isDoubt: (error: KmsError) => boolean
+  /** It opens what no other one can, and not what the others can. */
+  readonly isOdd: (member: GroupMember) => boolean
 }
 
 export interface MemberFailure {
@@ -37,19 +41,19 @@ interface Ask {
  * deadline, divided by how many are not asked yet. The first good answer is taken, later ones are wiped; an error in data
  * is final.
  *
- * `ERR_UNWRAP_AMBIGUOUS` blames nobody unless another one opens the same bytes. Such an answer of a token that is up
- * is not held against tokens that are not: they are not asked then.
+ * A doubt blames nobody unless another one opens the same bytes. After `ERR_UNWRAP_AMBIGUOUS` of a token that is up, those
+ * that are not are not waited for, except one that is odd.
  *
  * @throws {KmsError} the first one in data, else {@link mostTelling} of all.
  */
 export async function askInTurn(
-  { members, ask, blame }: GroupCall,
+  { members, ask, blame, isDoubt, isOdd }: GroupCall,
   options: CallOptions,
   clock: Clock,
 ): Promise<HsmResult> {
   const over = new AbortController()
   const signal = options.signal === undefined ? over.signal : AbortSignal.any([over.signal, options.signal])
-  const toAsk = [...members]
+  let toAsk = [...members]
   const underWay = new Map<GroupMember, Ask>()
   const failures: MemberFailure[] = []
   const begin = (member: GroupMember): void => {
@@ -64,8 +68,8 @@ export async function askInTurn(
   }
   try {
     for (;;) {
-      const isDoubted = failures.some(({ member, error }) => isAmbiguous(error) && member.isUp)
-      if (isDoubted && toAsk[0]?.isUp === false) toAsk.length = 0
+      const isAnswered = failures.some(({ member, error }) => isAmbiguous(error) && member.isUp)
+      if (isAnswered) toAsk = toAsk.filter((member) => member.isUp || isOdd(member))
       const next = toAsk.shift()
       if (next !== undefined) begin(next)
       if (underWay.size === 0) throw mostTelling(failures)
@@ -84,14 +88,15 @@ export async function askInTurn(
       const asked = underWay.get(member)
       underWay.delete(member)
       if ('result' in answer) {
-        for (const doubt of failures) if (isAmbiguous(doubt.error)) blame(doubt.member, doubt.error)
+        const doubts = isOdd(member) ? [] : failures.filter((failure) => isDoubt(failure.error))
+        for (const doubt of doubts) blame(doubt.member, doubt.error)
         return answer.result
       }
       const { error } = answer
       if (error.fault === 'data' || error.fault === 'caller') throw error
       failures.push(answer)
       if (error.code === 'ERR_DEADLINE_EXCEEDED' && asked !== undefined) blameSlow(member, error, asked)
-      else if (!isAmbiguous(error)) blame(member, error)
+      else if (!isDoubt(error)) blame(member, error)
     }
   } finally {
     over.abort()

@@ -1,9 +1,10 @@
 /** How is one token of several doing: is it up or set aside, and when is it looked at again? */
 import type { Clock } from '../../../ports/clock.js'
-import { asKmsError, type KmsError } from '../../../ports/errors.js'
+import { asKmsError, type KmsError, type KmsErrorCode } from '../../../ports/errors.js'
 import type { Logger } from '../../../ports/logger.js'
+import type { ShownKek } from './common_kek.js'
 import type { Hsm } from './hsm.js'
-import type { HsmRequest, HsmResult, KekIdentity } from './shared/messages.js'
+import type { HsmRequest, HsmResult } from './shared/messages.js'
 
 /** Before the first look at a token that was set aside; doubled with every look in vain. */
 const FIRST_PAUSE_MS = 250
@@ -23,20 +24,25 @@ export interface MemberOptions {
   readonly onHealth: (isUp: boolean) => void
 }
 
-/** What the group makes of a KEK that a token shows: why it is not to be used, or nothing. */
-export type Judge = (member: GroupMember, shown: KekIdentity) => KmsError | undefined
+/** What the group makes of the KEK that a token shows: why it is not to be used, or nothing. */
+export type Judge = (member: GroupMember, result: HsmResult) => KmsError | undefined
+
+/** What says that the KEK may not wrap there, while it may well unwrap. */
+const sealingFailures: readonly KmsErrorCode[] = ['ERR_KEY_UNUSABLE', 'ERR_ACCESS_DENIED']
 
 /**
  * Neither up nor set aside until the group knows its KEK. While it is set aside it is looked at in the background,
  * 250 ms after and then doubling to 5 s, each with up to half of it taken off at random. The pauses begin anew only when
  * it has wrapped or unwrapped: one that answers looks and fails at work does not come back four times a second.
+ *
+ * A look asks how the KEK wraps only where that matters: for the probe of a key that seals, and since it could not wrap.
  */
 export class GroupMember {
   readonly name: string
   readonly weight: number
   readonly hsm: Hsm
   /** The KEK that its label led to last. */
-  shown: KekIdentity | undefined
+  shown: ShownKek | undefined
   /** Which call of the group was its last one: those of one weight take turns. */
   lastTurn = 0
   readonly #options: MemberOptions
@@ -70,24 +76,26 @@ export class GroupMember {
   /**
    * Has it show its KEK; all who ask meanwhile share one look.
    *
+   * @param seals Whether it has to be able to wrap.
    * @throws {KmsError} what the token answers, or what the group has against its KEK.
    */
-  async look(): Promise<HsmResult> {
-    this.#looking ??= this.#identify().finally(() => {
+  async look(seals = this.#cannotWrap): Promise<HsmResult> {
+    this.#looking ??= this.#identify(seals).finally(() => {
       this.#looking = undefined
     })
     return this.#looking
   }
 
   /** Looks at it in the background while it is up: the calls may all go to others. */
-  verify(): void {
-    if (this.#isUp) void this.look().catch((error: unknown) => this.setAside(asKmsError(error)))
+  verify(seals: boolean): void {
+    if (!this.#isUp) return
+    void this.look(seals).catch((error: unknown) => this.setAside(asKmsError(error), seals))
   }
 
-  /** @param op What failed, if it was not a look. */
-  setAside(error: KmsError, op?: HsmRequest['op']): void {
+  /** @param sealing Whether it failed at what needs a KEK that wraps. */
+  setAside(error: KmsError, sealing = false): void {
     if (this.#closing.signal.aborted) return
-    if (op === 'wrap' && error.code === 'ERR_KEY_UNUSABLE') this.#cannotWrap = true
+    if (sealing && sealingFailures.includes(error.code)) this.#cannotWrap = true
     if (this.#toldCode !== error.code) {
       const { code, message: reason } = error
       this.#logger.warn('token set aside', { token: this.name, code, reason })
@@ -140,13 +148,16 @@ export class GroupMember {
   /** Whether this success means that it can do again what it failed at. */
   #vouches(op: HsmRequest['op'], { sealing }: HsmResult): boolean {
     if (op === 'wrap' || !this.#cannotWrap) return true
-    return op === 'identify' && sealing?.mechanism !== 'none'
+    return op === 'identify' && sealing !== undefined && sealing.mechanism !== 'none'
   }
 
-  async #identify(): Promise<HsmResult> {
+  async #identify(seals: boolean): Promise<HsmResult> {
     const deadlineMs = this.#clock.nowMs() + LOOK_TIMEOUT_MS
-    const result = await this.hsm.call({ op: 'identify' }, { deadlineMs, signal: this.#closing.signal })
-    const objection = this.#judge(this, result.identity)
+    const result = await this.hsm.call(
+      { op: 'identify', seals },
+      { deadlineMs, signal: this.#closing.signal },
+    )
+    const objection = this.#judge(this, result)
     if (objection !== undefined) throw objection
     return result
   }

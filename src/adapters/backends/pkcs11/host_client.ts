@@ -11,7 +11,7 @@ import type { Logger } from '../../../ports/logger.js'
 import { Backoff } from './backoff.js'
 import { CallQueue } from './call_queue.js'
 import { HostLife, type HostLifeOptions } from './host_life.js'
-import { isDeleted } from './login_store.js'
+import type { LoginMemory } from './login_memory.js'
 import type { HsmRequest, HsmResult } from './shared/messages.js'
 import { checkModuleFile } from './module_file.js'
 import { openPinFile, pinFileIdentity } from './pin_file.js'
@@ -37,10 +37,11 @@ export interface HostClientOptions extends Pick<
   readonly onRestart: () => void
 }
 
-/** The token refused the login with the PIN file of this identity; whoever deletes the memory file releases it. */
+/** The token refused the login with the PIN file of this identity. */
 interface Refusal {
   readonly pinIdentity: string
-  readonly memoryFile: string | undefined
+  /** Whoever deletes its file releases the PIN; `undefined`: it has none. */
+  readonly memory: LoginMemory | undefined
 }
 
 export class HostClient {
@@ -50,9 +51,13 @@ export class HostClient {
   readonly #startBound = new StartBound()
   readonly #closing = new AbortController()
   #life: HostLife | undefined
+  /** What the one before may still have to write down. */
+  #lastExit: Promise<unknown> = Promise.resolve()
   /** Calls that the process takes at once; 0 until it is ready. */
   #capacity = 0
   #isStarting = false
+  /** When the last start began, whatever became of it. */
+  #startedMs = -Infinity
   #starts = 0
   #garbage = 0
   #lastError: KmsError | undefined
@@ -92,10 +97,9 @@ export class HostClient {
     const life = this.#life
     this.#life = undefined
     this.#calls.rejectAll(shuttingDown())
-    if (life === undefined) return
-    life.kill()
+    life?.kill()
     const exited = new AbortController()
-    void life.exited.then(() => exited.abort())
+    void Promise.all([this.#lastExit, life?.exited]).then(() => exited.abort())
     await this.#options.clock.sleep(EXIT_BOUND_MS, exited.signal)
   }
 
@@ -123,6 +127,7 @@ export class HostClient {
       const refusal = (await this.#stillRefused()) ?? (await this.#waitBackoff())
       if (refusal !== undefined) return this.#calls.rejectAll(refusal)
       if (this.#isClosed || this.#calls.waiting === 0) return
+      this.#startedMs = this.#options.clock.nowMs()
       await this.#spawn()
     } catch (error) {
       this.#giveUp(asKmsError(error))
@@ -135,9 +140,9 @@ export class HostClient {
   async #stillRefused(): Promise<KmsError | undefined> {
     const refusal = this.#refusal
     if (refusal === undefined) return undefined
-    const { pinIdentity, memoryFile, error } = refusal
-    const isReleased = memoryFile !== undefined && (await isDeleted(memoryFile))
-    if (!isReleased && (await pinFileIdentity(this.#options.pinPath)) === pinIdentity) return error
+    const { pinIdentity, memory, error } = refusal
+    const isReleased = await memory?.isReleased(this.#closing.signal, this.#options.logger)
+    if (isReleased !== true && (await pinFileIdentity(this.#options.pinPath)) === pinIdentity) return error
     this.#refusal = undefined
     this.#backoff.reset()
     return undefined
@@ -191,17 +196,17 @@ export class HostClient {
             this.#pump()
           },
           ended: (error) => this.#ended(life, error),
-          pinRefused: (error, memoryFile) => {
+          pinRefused: (error, memory) => {
+            const { file } = memory
             const wayOut =
-              memoryFile === undefined
-                ? 'log in with it once by hand and restart the plugin'
-                : `delete ${memoryFile}`
+              file === undefined ? 'log in with it once by hand and restart the plugin' : `delete ${file}`
             const advice = `put the right PIN into ${pinPath}, or, if the token was changed to this PIN meanwhile, ${wayOut}`
-            this.#refused(life, { pinIdentity: pin.identity, memoryFile }, error, advice)
+            const refusal = { pinIdentity: pin.identity, memory: file === undefined ? undefined : memory }
+            this.#refused(life, refusal, error, advice)
           },
           barred: (error) => {
             const advice = `mend that as its security officer, then touch ${pinPath}`
-            this.#refused(life, { pinIdentity: pin.identity, memoryFile: undefined }, error, advice)
+            this.#refused(life, { pinIdentity: pin.identity, memory: undefined }, error, advice)
           },
           dropped: () => {
             this.#garbage += 1
@@ -236,12 +241,13 @@ export class HostClient {
     const { logger } = this.#options
     logger[this.#isRepeat ? 'debug' : 'warn']('HSM process ended', { pid: life.pid, code, reason })
     this.#life = undefined
+    this.#lastExit = life.exited
     this.#giveUp(error)
   }
 
   /** The next call starts a new process, not before the back-off has passed. */
   #giveUp(error: KmsError): void {
-    this.#backoff.failed(this.#options.clock.nowMs(), error.code)
+    this.#backoff.failed(this.#startedMs, error.code)
     this.#lastError = error
     this.#calls.rejectAll(error)
   }

@@ -12,7 +12,16 @@ import type { HsmRequest, HsmResult } from './shared/messages.js'
 /** What a token without a certain KEK answers. */
 const notHere: readonly KmsErrorCode[] = ['ERR_KEY_NOT_FOUND', 'ERR_KEY_UNKNOWN', 'ERR_KEY_UNUSABLE']
 
+/** What a token in order answers to bytes that are none of ours, by the form that they pretend to have. */
+const inDoubt: readonly KmsErrorCode[] = [
+  'ERR_UNWRAP_AMBIGUOUS',
+  'ERR_KEY_UNUSABLE',
+  'ERR_ACCESS_DENIED',
+  'ERR_BACKEND_RESPONSE',
+]
+
 export class HostGroup implements Hsm {
+  readonly isGroup = true
   readonly #members: GroupMember[] = []
   readonly #clock: Clock
   readonly #kek: CommonKek
@@ -67,19 +76,26 @@ export class HostGroup implements Hsm {
       member.lastTurn = this.#turns
       const wasUp = member.isUp
       const result = await member.hsm.call(request, { ...options, signal })
-      const objection = request.op === 'unwrap' ? undefined : this.#kek.judge(member, result.identity)
+      const objection = request.op === 'unwrap' ? undefined : this.#kek.judge(member, result)
       if (objection !== undefined) throw objection
       // One that became slow during this call comes back by a look.
-      if (wasUp === member.isUp && this.#kek.is(member.shown)) member.served(request.op, result)
+      if (wasUp === member.isUp && this.#kek.isOn(member)) member.served(request.op, result)
       return result
     }
+    const isSealing = request.op === 'wrap' || (request.op === 'identify' && request.seals)
     const blame = (member: GroupMember, error: KmsError): void => {
-      if (this.#isAboutTheToken(request, error)) member.setAside(error, request.op)
+      if (this.#isAboutTheToken(request, error)) member.setAside(error, isSealing)
     }
-    const result = await askInTurn({ members: this.#inOrder(), ask, blame }, options, this.#clock)
+    const isDoubt = ({ code }: KmsError): boolean => request.op === 'unwrap' && inDoubt.includes(code)
+    const isOdd = (member: GroupMember): boolean => this.#kek.isOdd(member)
+    const result = await askInTurn(
+      { members: this.#inOrder(), ask, blame, isDoubt, isOdd },
+      options,
+      this.#clock,
+    )
     // The probe asks for this now and then: the time to see how the idle ones are.
     if (request.op === 'identify') {
-      for (const member of this.#members) if (!asked.has(member)) member.verify()
+      for (const member of this.#members) if (!asked.has(member)) member.verify(request.seals)
     }
     return result
   }

@@ -12,7 +12,6 @@ import { loginMemoryOf, type LoginMemory, type LoginTry } from './login_memory.j
 import type { FromHsm, HsmFailure, HsmResult, HsmTarget, LoginVerdict } from './shared/messages.js'
 import type { PinFile } from './pin_file.js'
 import { parseReply } from './replies.js'
-import { tokenName } from './shared/token_name.js'
 
 /** So many faults of the backend with no success in between, whatever they are, and a new process is tried. */
 const MAX_FAULTS_IN_ROW = 5
@@ -48,8 +47,8 @@ export interface HostEvents {
   failed(id: number, error: KmsError): void
   /** It was killed, for this reason. */
   ended(error: KmsError): void
-  /** It was killed, since the token refused the PIN in its file; see {@link LoginMemory.file}. */
-  pinRefused(error: KmsError, memoryFile: string | undefined): void
+  /** It was killed, since the token refused the PIN in its file, as this memory knows. */
+  pinRefused(error: KmsError, memory: LoginMemory): void
   /** It was killed, since the token lets in nobody, whatever the PIN. */
   barred(error: KmsError): void
   /** It said what is no message, or what nobody asked for. */
@@ -58,7 +57,6 @@ export interface HostEvents {
 
 export class HostLife {
   readonly #host: HostProcess
-  readonly #memory: LoginMemory
   readonly #options: HostLifeOptions
   readonly #events: HostEvents
   readonly #startTimer: NodeJS.Timeout
@@ -66,6 +64,9 @@ export class HostLife {
   #faultsInRow = 0
   readonly #over = new AbortController()
   #asksLogin = false
+  #isInitialised = false
+  /** That of its token, once it told which one that is. */
+  #memory: LoginMemory | undefined
   /** Set while it may call C_Login. */
   #login: LoginTry | undefined
   /** Set when the PIN was refused and its fingerprint is not known yet. */
@@ -74,18 +75,22 @@ export class HostLife {
 
   /** @throws {Error} when the machine has no descriptor or process left for it. */
   constructor(options: HostLifeOptions, events: HostEvents) {
-    const { module, target, pin, entry, env, stateDir, logger } = options
+    const { module, target, pin, entry, env, logger } = options
     this.#options = options
     this.#events = events
-    this.#memory = loginMemoryOf({ module, tokenName: tokenName(target.token), stateDir }, logger)
-    if (options.oneShot) this.#memory.spareTries()
     this.#host = new HostProcess({
       entry,
       env,
       pinFd: pin.handle.fd,
       logger,
       onMessage: (value) => this.#receive(value),
-      onEnd: (reason) => this.#end(unavailable(`the HSM process ended: ${reason}`)),
+      onEnd: (reason) => {
+        // Until it asks for the login it only loads and initialises the module.
+        const text = this.#isInitialised
+          ? `the HSM process ended: ${reason}`
+          : `the HSM process ended while it loaded the module ${module}: ${reason}; check module and libraryParameters`
+        this.#end(unavailable(text))
+      },
     })
     this.#startTimer = setTimeout(() => {
       this.#end(unavailable(`the HSM process was not ready within ${options.startBoundMs} ms`))
@@ -122,7 +127,7 @@ export class HostLife {
   kill(): void {
     this.#over.abort()
     this.#host.kill()
-    this.#login?.abandon()
+    if (this.#login !== undefined) this.#settled = this.#login.abandon()
     this.#login = undefined
     clearTimeout(this.#startTimer)
     for (const timer of this.#hangTimers.values()) clearTimeout(timer)
@@ -136,18 +141,21 @@ export class HostLife {
     if (message === undefined) return this.#events.dropped()
     switch (message.type) {
       case 'askLogin':
-        return void this.#grantLogin()
+        return void this.#grantLogin(message.tokenIdentity)
       case 'loginStarted':
         return this.#options.logger.debug('C_Login', { pid: this.pid })
       case 'loginRefused':
+        if (this.#login === undefined) return this.#events.dropped()
         // What follows is our own work, and may take longer than a start.
         clearTimeout(this.#startTimer)
+        this.#settled = this.#login.tokenRefused()
         this.#refusal = message.text
         return
       case 'loggedIn':
       case 'pinRefused':
       case 'barred':
       case 'notTried':
+      case 'noPin':
         return void this.#loginEnded(message)
       case 'capacity':
         clearTimeout(this.#startTimer)
@@ -164,10 +172,15 @@ export class HostLife {
     }
   }
 
-  async #grantLogin(): Promise<void> {
+  async #grantLogin(tokenIdentity: string): Promise<void> {
     if (this.#asksLogin) return this.#events.dropped()
     this.#asksLogin = true
-    const login = await this.#memory.begin(this.#options.pin.identity, this.#over.signal)
+    this.#isInitialised = true
+    const { stateDir, oneShot, pin, logger } = this.#options
+    const memory = loginMemoryOf(tokenIdentity, stateDir)
+    this.#memory = memory
+    if (oneShot) memory.spareTries()
+    const login = await memory.begin(pin.identity, this.#over.signal, logger)
     if (login === undefined) return
     if (this.#isOver) return login.settle({ type: 'notTried', text: 'it was killed before' })
     this.#login = login
@@ -175,23 +188,29 @@ export class HostLife {
   }
 
   async #loginEnded(verdict: LoginVerdict): Promise<void> {
-    if (this.#login === undefined) return this.#events.dropped()
+    const memory = this.#memory
+    if (memory === undefined || this.#login === undefined) return this.#events.dropped()
     this.#settled = this.#login.settle(verdict)
     this.#login = undefined
     this.#asksLogin = false
     if (verdict.type === 'loggedIn') return
     await this.#settled
     if (this.#isOver) return
+    if (verdict.type === 'noPin') {
+      const text = `the PIN file ${this.#options.pin.path} ${verdict.text}`
+      return this.#end(new KmsError('ERR_CONFIG_INVALID', text))
+    }
     const error = new KmsError('ERR_LOGIN_REFUSED', verdict.text)
     if (verdict.type === 'notTried') return this.#end(error)
     this.kill()
     if (verdict.type === 'barred') this.#events.barred(error)
-    else this.#events.pinRefused(error, this.#memory.file)
+    else this.#events.pinRefused(error, memory)
   }
 
   #callFailed(id: number, failure: HsmFailure): void {
     const error = errorOf(failure)
-    if (error.fault === 'backend') this.#faultsInRow += 1
+    // A doubt is about the bytes as much as about the device: garbage must not end the process.
+    if (error.fault === 'backend' && error.code !== 'ERR_UNWRAP_AMBIGUOUS') this.#faultsInRow += 1
     this.#events.failed(id, error)
     if (failure.replace || this.#faultsInRow >= MAX_FAULTS_IN_ROW) this.#end(error)
   }

@@ -3,6 +3,8 @@ import type { CallOptions } from '../../../ports/key_wrapper.js'
 import type { HsmRequest, HsmResult } from './shared/messages.js'
 
 export interface Hsm {
+  /** Several tokens: what one of them cannot say, since it is out or lets nobody in, another one may. */
+  readonly isGroup?: boolean
   /**
    * Has one piece of work done. Never retries on the same token.
    *

@@ -22,7 +22,7 @@ export function pkcs11Backend(entry: URL): Backend<Pkcs11Settings> {
     settings,
 
     open(section, deps) {
-      return new Pkcs11KeyWrapper(hsmOf(section, deps, entry), named(deps))
+      return new Pkcs11KeyWrapper(hsmOf(section, deps, entry), named(deps), deps.isPrimary)
     },
 
     async check(section, deps) {
@@ -30,7 +30,7 @@ export function pkcs11Backend(entry: URL): Backend<Pkcs11Settings> {
       const checks = placesOf(section).map(async (place, at) => {
         const where = section.tokens === undefined ? subject : `${subject}.tokens.${at}`
         return forCommand(section, place, deps, entry, async (host, options) =>
-          checkToken(where, section, place, host, options),
+          checkToken({ at: where, isPrimary: deps.isPrimary }, section, place, host, options),
         )
       })
       const checked = await Promise.all(checks)
@@ -50,7 +50,11 @@ export function pkcs11Backend(entry: URL): Backend<Pkcs11Settings> {
         const { identity, sealing } = await host.call({ op: 'keygen' }, options)
         const ckaId = Buffer.from(identity.ckaId).toString('hex')
         const made = `made ${identity.keyType} key ${keyName(keyQueryOf(section))} on ${tokenName(place.token)} with CKA_ID ${ckaId} and key id ${keyIdOfKek(identity)}`
-        const how = `it wraps with ${sealing?.mechanism ?? 'none'} (${sealing?.why ?? 'not known'})`
+        if (sealing === undefined || sealing.mechanism === 'none') {
+          const text = `${made}, but it wraps with nothing here: ${sealing?.why ?? 'not known'}; destroy it by the means of the HSM's vendor, set a mechanism that the token has, then run keygen again`
+          throw new KmsError('ERR_KEY_UNUSABLE', text)
+        }
+        const how = `it wraps with ${sealing.mechanism} (${sealing.why})`
         if (others.length === 0) return `${made}; ${how}`
         const targets = others.map(({ token }) => tokenName(token)).join(' and ')
         return `${made}; ${how}; now copy it, with its CKA_ID, to ${targets} by the means of the HSM's vendor, then run kmsplugin check`
@@ -85,7 +89,7 @@ async function refuseExisting(
   options: CallOptions,
 ): Promise<void> {
   try {
-    await hsm.call({ op: 'identify' }, options)
+    await hsm.call({ op: 'identify', seals: false }, options)
   } catch (error) {
     if (error instanceof KmsError && error.code === 'ERR_KEY_NOT_FOUND') return
     throw error

@@ -5,8 +5,8 @@
  * reads a fingerprint can guess at a short PIN.
  */
 import { createHash } from 'node:crypto'
-import { constants } from 'node:fs'
-import { lstat, open, rename, unlink } from 'node:fs/promises'
+import { constants, type BigIntStats } from 'node:fs'
+import { lstat, open, rename, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from '../../../ports/logger.js'
 import { isTrustedOwner } from '../file_owner.js'
@@ -34,24 +34,29 @@ export const NOTHING: PinRecord = { refused: [], unsettled: false }
 /** A symlink, a socket, a file that we may not read. */
 const notOurs: readonly string[] = ['ELOOP', 'ENXIO', 'EACCES']
 
+/**
+ * What became of the file of the last save: `deleted` by an operator, or after a login that worked. `lost`: the folder
+ * is gone or another one, as with its volume, so that nobody meant this file.
+ */
+export type Fate = 'there' | 'deleted' | 'lost'
+
 export class LoginStore {
   /** An operator who deletes it has every PIN tried again. */
   readonly path: string
   readonly #dir: string
   readonly #lock: LoginLock
-  readonly #logger: Logger
+  /** The folder as it was right after the last save. */
+  #folder: BigIntStats | undefined
 
   /**
    * @param dir `server.stateDir`.
-   * @param module Real path of the module.
-   * @param tokenName What tells the tokens of one module apart.
+   * @param tokenIdentity As the HSM process tells it.
    */
-  constructor(dir: string, module: string, tokenName: string, logger: Logger) {
-    const name = createHash('sha256').update(`${module}\n${tokenName}`).digest('hex').slice(0, 32)
+  constructor(dir: string, tokenIdentity: string) {
+    const name = createHash('sha256').update(tokenIdentity).digest('hex').slice(0, 32)
     this.path = join(dir, `pin-${name}.json`)
     this.#dir = dir
     this.#lock = new LoginLock(join(dir, `pin-${name}.lock`))
-    this.#logger = logger
   }
 
   /**
@@ -71,7 +76,7 @@ export class LoginStore {
    * @returns `undefined` for a file that is not one of ours or was damaged: it is set aside, and the log says so.
    * @throws {Error} when that cannot be done, the disk fails, or others may write the folder.
    */
-  async read(): Promise<PinRecord | undefined> {
+  async read(logger: Logger): Promise<PinRecord | undefined> {
     await openStateDir(this.#dir)
     try {
       return parse(await contentOf(this.path))
@@ -83,10 +88,7 @@ export class LoginStore {
       const aside = `${this.path}.unreadable`
       await rename(this.path, aside)
       const reason = code ?? (error instanceof Error ? error.message : 'unknown')
-      this.#logger.warn('the memory of refused PINs cannot be read and was set aside', {
-        file: aside,
-        reason,
-      })
+      logger.warn('the memory of refused PINs cannot be read and was set aside', { file: aside, reason })
       return undefined
     }
   }
@@ -94,7 +96,7 @@ export class LoginStore {
   /** Whole or not at all, and on the disk when this returns. Nothing to remember is no file. */
   async save(record: PinRecord): Promise<void> {
     if (record.refused.length === 0 && !record.unsettled) {
-      if (await isDeleted(this.path)) return
+      if (await isAbsent(this.path)) return
       await unlink(this.path).catch(unlessAbsent)
     } else {
       const refused = record.refused.slice(-MAX_REFUSED)
@@ -103,9 +105,18 @@ export class LoginStore {
     const folder = await open(this.#dir)
     try {
       await folder.sync()
+      this.#folder = await folder.stat({ bigint: true })
     } finally {
       await folder.close()
     }
+  }
+
+  async fate(): Promise<Fate> {
+    // In this order: a volume that goes in between takes no file away.
+    const isGone = await isAbsent(this.path)
+    const folder = await stat(this.#dir, { bigint: true }).catch(() => undefined)
+    if (this.#folder === undefined || folder === undefined || !isSame(this.#folder, folder)) return 'lost'
+    return isGone ? 'deleted' : 'there'
   }
 
   async #write(text: string): Promise<void> {
@@ -123,8 +134,12 @@ export class LoginStore {
   }
 }
 
-/** Whether an operator, or a login that worked, took away what {@link LoginStore.path} named. */
-export async function isDeleted(path: string): Promise<boolean> {
+/** By its time of birth, too: ext4 gives a folder that is made anew the inode number of the one before. */
+function isSame(saved: BigIntStats, now: BigIntStats): boolean {
+  return saved.dev === now.dev && saved.ino === now.ino && saved.birthtimeNs === now.birthtimeNs
+}
+
+async function isAbsent(path: string): Promise<boolean> {
   return lstat(path).then(
     () => false,
     (error: unknown) => codeOf(error) === 'ENOENT',

@@ -7,6 +7,8 @@ import { isTrustedOwner } from '../file_owner.js'
 const MAX_PIN_FILE_BYTES = 4096
 
 export interface PinFile {
+  /** For messages. */
+  readonly path: string
   /** The caller closes it; the HSM process inherits its descriptor. */
   readonly handle: FileHandle
   /** See {@link pinFileIdentity}. */
@@ -24,7 +26,7 @@ export async function openPinFile(path: string): Promise<PinFile> {
   try {
     const stats = await handle.stat({ bigint: true })
     await refuseUnsafe(path, stats)
-    return { handle, identity: identityOf(stats) }
+    return { path, handle, identity: identityOf(stats) }
   } catch (error) {
     await handle.close()
     throw error
@@ -48,6 +50,9 @@ async function openOnce(path: string): Promise<FileHandle> {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
     if (code === 'ELOOP') throw refused(path, 'is a symlink; name the file itself')
     if (code === 'ENOENT') throw refused(path, 'does not exist; write the PIN into it, mode 0600')
+    if (code === 'EACCES') {
+      throw refused(path, 'may not be read by the user of the plugin; make that user its owner, mode 0600')
+    }
     throw refused(path, `cannot be opened: ${code}`)
   }
 }
@@ -61,8 +66,9 @@ async function refuseUnsafe(path: string, stats: BigIntStats): Promise<void> {
   if (!(await isTrustedOwner(Number(stats.uid)))) {
     throw refused(path, `belongs to user ${stats.uid.toString()}, neither root nor us`)
   }
-  if (stats.size === 0n) throw refused(path, 'is empty')
-  if (stats.size > MAX_PIN_FILE_BYTES) throw refused(path, `is longer than ${MAX_PIN_FILE_BYTES} bytes`)
+  if (stats.size === 0n) throw refused(path, 'is empty; write the PIN into it')
+  if (stats.size > MAX_PIN_FILE_BYTES)
+    throw refused(path, `is longer than ${MAX_PIN_FILE_BYTES} bytes; it holds the PIN alone`)
 }
 
 function identityOf(stats: BigIntStats): string {

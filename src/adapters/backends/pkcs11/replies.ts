@@ -3,6 +3,7 @@ import { errorCodes, type KmsErrorCode } from '../../../ports/errors.js'
 import { mechanismNames } from './shared/mechanisms.js'
 import {
   CHECK_VALUE_BYTES,
+  MAC_CHECK_VALUE_BYTES,
   RSA_CHECK_VALUE_BYTES,
   type Evidence,
   type FromHsm,
@@ -26,9 +27,12 @@ const checkValueBytes: Readonly<Record<string, number>> = {
 export function parseReply(value: unknown): FromHsm | undefined {
   if (!isRecord(value)) return undefined
   switch (value['type']) {
-    case 'askLogin':
+    case 'askLogin': {
+      const { tokenIdentity } = value
+      return isText(tokenIdentity) ? { type: 'askLogin', tokenIdentity } : undefined
+    }
     case 'loginStarted':
-      return { type: value['type'] }
+      return { type: 'loginStarted' }
     case 'loggedIn':
       return value['untried'] === true ? { type: 'loggedIn', untried: true } : { type: 'loggedIn' }
     case 'pinRefused': {
@@ -37,7 +41,8 @@ export function parseReply(value: unknown): FromHsm | undefined {
     }
     case 'loginRefused':
     case 'barred':
-    case 'notTried': {
+    case 'notTried':
+    case 'noPin': {
       const { type, text } = value
       return isText(text) ? { type, text } : undefined
     }
@@ -79,13 +84,15 @@ function isResult(value: unknown): value is HsmResult {
 
 function isSealing(value: unknown): value is Sealing {
   if (!isRecord(value)) return false
-  const { mechanism, why } = value
+  const { mechanism, why, companionCheck } = value
+  if (companionCheck !== undefined && !isBytes(companionCheck, MAC_CHECK_VALUE_BYTES)) return false
   return (mechanism === 'none' || mechanismNames.some((name) => name === mechanism)) && isText(why)
 }
 
 function isInspection(value: unknown): value is Inspection {
   if (!isRecord(value)) return false
-  const { token, tokenWarnings, evidence } = value
+  const { token, tokenIdentity, tokenWarnings, evidence } = value
+  if (tokenIdentity !== undefined && !isText(tokenIdentity)) return false
   return isText(token) && isListOf(tokenWarnings, isText) && isListOf(evidence, isEvidence)
 }
 
@@ -104,9 +111,12 @@ function isIdentity(value: unknown): value is KekIdentity {
     isText(keyType) &&
     ckaId instanceof Uint8Array &&
     ckaId.length > 0 &&
-    checkValue instanceof Uint8Array &&
-    checkValue.length === checkValueBytes[keyType]
+    isBytes(checkValue, checkValueBytes[keyType])
   )
+}
+
+function isBytes(value: unknown, length: number | undefined): value is Uint8Array {
+  return value instanceof Uint8Array && value.length === length
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

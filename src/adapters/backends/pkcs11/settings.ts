@@ -1,7 +1,9 @@
 /** What can be configured for a key on a PKCS#11 token? */
+import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import { mechanismNames, weaknessNames } from './shared/mechanisms.js'
-import { parsePkcs11Uri } from './uri.js'
+import { placesOf } from './targets.js'
+import { MAX_SLOT, parsePkcs11Uri } from './uri.js'
 
 /** CK_TOKEN_INFO pads the label to so many bytes, and the serial number (PKCS#11 v2.40, section 3.2). */
 const TOKEN_LABEL_MAX_BYTES = 32
@@ -42,6 +44,7 @@ const tokenSerial = text(SERIAL_MAX_BYTES).describe(
 const slot = z
   .int()
   .min(0)
+  .max(MAX_SLOT)
   .describe('The number of the slot. It may change when the library is set up anew: prefer label or serial.')
 
 const pin = z
@@ -129,24 +132,29 @@ export const settings = z
       .max(8, 'must name at most 8 tokens')
       .optional()
       .describe(
-        'Several tokens that hold the same KEK (equal CKA_ID and check value), each with what differs from the settings above: module, libraryParameters, tokenLabel, tokenSerial, slot, uri, pin, and a weight. One that fails is set aside and taken back.',
+        'Several tokens that hold the same KEK (equal CKA_ID and check value), each with what differs from the settings above: module, libraryParameters, tokenLabel, tokenSerial, slot, uri, pin, and a weight. What one leaves out is as above; a uri, here or above, names its token as a whole. One that fails is set aside and taken back.',
       ),
   })
   .superRefine(oneTokenForm)
   .superRefine((value, context) => {
     const own = value.uri === undefined ? undefined : parsed(value.uri)
+    // Whatever it names would be called missing.
+    if (value.uri !== undefined && own === undefined) return
     const issue = (path: string, message: string): void =>
       context.addIssue({ code: 'custom', path: [path], message })
     if (value.keyLabel !== undefined || value.ckaId !== undefined) {
       if (own !== undefined) issue('uri', 'names the key; leave out keyLabel and ckaId')
-    } else if (own?.key.label === undefined && own?.key.ckaId === undefined) {
+    } else if (own !== undefined && own.key.label === undefined && own.key.ckaId === undefined) {
+      issue('uri', 'names no key; add ;object=LABEL or ;id=%0f%3a, or set keyLabel or ckaId')
+    } else if (own === undefined) {
       issue('keyLabel', 'is missing; name the KEK by keyLabel, ckaId or a uri with object or id')
     }
     const places = value.tokens ?? [value]
     for (const [at, place] of places.entries()) {
       const path = value.tokens === undefined ? [] : ['tokens', at]
       const named = place.uri === undefined ? undefined : parsed(place.uri)
-      if (place !== value && (named?.key.label !== undefined || named?.key.ckaId !== undefined)) {
+      if (place.uri !== undefined && named === undefined) continue
+      if (place !== value && named !== undefined && Object.keys(named.key).length > 0) {
         context.addIssue({
           code: 'custom',
           path: [...path, 'uri'],
@@ -166,10 +174,13 @@ export const settings = z
       }
     }
   })
+  .superRefine(noTokenTwice)
 
 export type Pkcs11Settings = z.infer<typeof settings>
 
 interface TokenForm {
+  readonly module?: string | undefined
+  readonly pin?: string | undefined
   readonly tokenLabel?: string | undefined
   readonly tokenSerial?: string | undefined
   readonly slot?: number | undefined
@@ -178,9 +189,34 @@ interface TokenForm {
 
 function oneTokenForm(value: TokenForm, context: z.RefinementCtx): void {
   if (value.uri === undefined) return
+  const issue = (message: string): void => context.addIssue({ code: 'custom', path: ['uri'], message })
   if (value.tokenLabel !== undefined || value.tokenSerial !== undefined || value.slot !== undefined) {
-    const message = 'names the token; leave out tokenLabel, tokenSerial and slot'
-    context.addIssue({ code: 'custom', path: ['uri'], message })
+    issue('names the token; leave out tokenLabel, tokenSerial and slot')
+  }
+  const named = parsed(value.uri)
+  if (value.module !== undefined && named?.module !== undefined) {
+    issue('names the module; leave out module, or module-path')
+  }
+  if (value.pin !== undefined && named?.pinPath !== undefined) {
+    issue('names the PIN file; leave out pin, or pin-source')
+  }
+}
+
+/** Two that match one token by different words are found by `check` alone. */
+function noTokenTwice(value: Pkcs11Settings, context: z.RefinementCtx): void {
+  const { tokens } = value
+  const isReadable = ({ uri }: TokenForm): boolean => uri === undefined || parsed(uri) !== undefined
+  if (tokens === undefined || ![value, ...tokens].every(isReadable)) return
+  const whereOf = placesOf(value).map(({ module, libraryParameters, token }) => ({
+    module,
+    libraryParameters,
+    token,
+  }))
+  for (const [at, where] of whereOf.entries()) {
+    const first = whereOf.findIndex((other) => isDeepStrictEqual(other, where))
+    if (first === at) continue
+    const message = `names the same token as tokens.${first}`
+    context.addIssue({ code: 'custom', path: ['tokens', at], message })
   }
 }
 

@@ -14,17 +14,24 @@ export interface TokenPlace {
 
 type Place = NonNullable<Pkcs11Settings['tokens']>[number]
 
-/** In the order of the settings; one unless `tokens` lists them. */
+/**
+ * In the order of the settings; one unless `tokens` lists them, each completed by what stands above, setting by setting. A
+ * URI names its token as a whole.
+ */
 export function placesOf(settings: Pkcs11Settings): readonly [TokenPlace, ...TokenPlace[]] {
   const own = partsOf(settings)
   const [first = {}, ...others] = settings.tokens ?? []
+  const tokenOf = (token: TokenQuery, isWhole: boolean): TokenQuery => {
+    if (!isWhole) return { ...own.token, ...token }
+    return Object.keys(token).length > 0 ? token : own.token
+  }
   const completed = (place: Place): TokenPlace => {
     const parts = partsOf(place)
     const libraryParameters = place.libraryParameters ?? settings.libraryParameters
     return {
       module: parts.module ?? own.module ?? '',
       ...(libraryParameters === undefined ? {} : { libraryParameters }),
-      token: Object.keys(parts.token).length > 0 ? parts.token : own.token,
+      token: tokenOf(parts.token, (place.uri ?? settings.uri) !== undefined),
       pinPath: parts.pinPath ?? own.pinPath ?? '',
       weight: place.weight ?? 1,
     }

@@ -26,19 +26,22 @@ interface SeenKek {
 export class Pkcs11KeyWrapper implements KeyWrapper {
   readonly backend = 'pkcs11'
   readonly #hsm: Hsm
+  readonly #seals: boolean
   readonly #logger: Logger
   #seen: SeenKek | undefined
   #toldWhy: string | undefined
-  /** KEKs that were asked for while the label led to none. */
+  /** KEKs for opening alone: the label led to them before, or they were asked for while it led to none. */
   readonly #found = new Map<KeyId, KekIdentity>()
 
-  constructor(hsm: Hsm, logger: Logger) {
+  /** @param seals Whether it matters that the KEK can wrap. */
+  constructor(hsm: Hsm, logger: Logger, seals = true) {
     this.#hsm = hsm
+    this.#seals = seals
     this.#logger = logger
   }
 
   async currentKeyId(options: CallOptions): Promise<KeyId> {
-    return this.#see(await this.#hsm.call({ op: 'identify' }, options)).keyId
+    return this.#see(await this.#hsm.call({ op: 'identify', seals: this.#seals }, options)).keyId
   }
 
   recognizes(keyId: KeyId): Recognition {
@@ -80,10 +83,14 @@ export class Pkcs11KeyWrapper implements KeyWrapper {
     const found = this.#found.get(keyId)
     if (found !== undefined) return found
     try {
-      if (this.#seen === undefined) await this.currentKeyId(options)
+      if (this.#seen === undefined) this.#see(await this.#hsm.call({ op: 'identify', seals: false }, options))
     } catch (error) {
-      if (!(error instanceof KmsError && labelFailures.includes(error.code))) throw error
-      const listed = await this.#findListed(keyId, options)
+      if (!(error instanceof KmsError)) throw error
+      const isLabel = labelFailures.includes(error.code)
+      if (!isLabel && this.#hsm.isGroup !== true) throw error
+      const listed = await this.#findListed(keyId, options).catch((failure: unknown) => {
+        throw isLabel ? failure : error
+      })
       if (listed === undefined) throw error
       return listed
     }
@@ -106,6 +113,8 @@ export class Pkcs11KeyWrapper implements KeyWrapper {
     this.#tell(keyId, sealing)
     if (this.#seen?.keyId === keyId) return this.#seen
     if (this.#seen !== undefined) {
+      // Nobody has to have taken it off the token.
+      this.#found.set(this.#seen.keyId, this.#seen.identity)
       this.#logger.warn('another KEK has taken the place of the one on the token', {
         was: this.#seen.keyId,
         is: keyId,

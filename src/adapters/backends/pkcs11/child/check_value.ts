@@ -12,7 +12,7 @@ const AES_BLOCK_BYTES = 16
  *
  * @throws {HsmError} `ERR_KEY_UNUSABLE` when the key may not encrypt or the token has neither mode.
  */
-export function checkValueOf(token: Token, handle: Handle, where: string): Buffer {
+export function checkValueOf(token: Token, session: Handle, handle: Handle, where: string): Buffer {
   const iv = Buffer.alloc(AES_BLOCK_BYTES)
   const mechanisms = [
     { mechanism: token.p11.CKM_AES_ECB },
@@ -21,15 +21,13 @@ export function checkValueOf(token: Token, handle: Handle, where: string): Buffe
   const reasons: string[] = []
   for (const mechanism of mechanisms) {
     try {
-      return token.inSession('read', (session) => {
-        const zeros = Buffer.alloc(AES_BLOCK_BYTES)
-        const block = token.encrypt(session, mechanism, handle, zeros, AES_BLOCK_BYTES)
-        if (block.length !== AES_BLOCK_BYTES) throw unusable('the token encrypts a block to another length')
-        const checkValue = Buffer.from(block.subarray(0, CHECK_VALUE_BYTES))
-        // The block is the hash subkey of GCM under the same key.
-        block.fill(0)
-        return checkValue
-      })
+      const zeros = Buffer.alloc(AES_BLOCK_BYTES)
+      const block = token.encrypt(session, mechanism, handle, zeros, AES_BLOCK_BYTES)
+      if (block.length !== AES_BLOCK_BYTES) throw unusable('the token encrypts a block to another length')
+      const checkValue = Buffer.from(block.subarray(0, CHECK_VALUE_BYTES))
+      // The block is the hash subkey of GCM under the same key.
+      block.fill(0)
+      return checkValue
     } catch (error) {
       if (!(error instanceof HsmError && error.code === 'ERR_KEY_UNUSABLE')) throw error
       reasons.push(error.message)

@@ -1,52 +1,45 @@
 /** Which thread does which call? Runs in the main thread of the HSM process, which itself never calls the module. */
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import type { FromHsm, HsmFailure, HsmRequest, HsmTarget, LoginGrant } from '../shared/messages.js'
 import { taken, wipe, type Job } from './jobs.js'
 import { Renewal } from './renewal.js'
+import { post, Roster, type Thread } from './roster.js'
 import type { Known } from './sealer.js'
-import type { FromThread, ThreadData, ToThread } from './thread_messages.js'
-
-/** Sessions at the token, and calls that it works on at once. */
-const THREADS = 4
-
-interface Thread {
-  readonly worker: Worker
-  job?: Job
-  /** It has a session at the token as it is now. */
-  isSeated: boolean
-  /** What it was told, or told itself, of how the KEK wraps. */
-  known?: Known | undefined
-}
+import type { FromThread } from './thread_messages.js'
 
 export class Crew {
-  readonly #target: HsmTarget
   readonly #say: (message: FromHsm) => void
-  readonly #keeper: Worker
-  readonly #threads: Thread[] = []
+  readonly #roster: Roster
   readonly #waiting: Job[] = []
   readonly #waitingForLogin: Job[] = []
   readonly #renewal = new Renewal({
-    isQuiet: () => this.#isQuiet,
-    start: () => post(this.#keeper, { type: 'renew' }),
+    isQuiet: () => this.#roster.isIdle && !this.#isLoginPending,
+    start: () => post(this.#roster.keeper, { type: 'renew' }),
     giveUp: (job, failure) => this.#failJob(job, failure),
   })
-  /** Threads that were hired and have not said yet whether they can serve. */
-  #starting = 1
-  #isLoginPending = false
-  #hasHired = false
-  #slot: Uint8Array | undefined
+  /** From the question for a login until its verdict. The keeper begins with one. */
+  #isLoginPending = true
+  #isLoggedIn = false
+  /** As the keeper saw it last. */
+  #tokenIdentity = ''
   #known: Known | undefined
 
   /** @param say Sends to the plugin, and copies the bytes of its message. */
   constructor(target: HsmTarget, say: (message: FromHsm) => void) {
-    this.#target = target
     this.#say = say
-    this.#keeper = this.#hire({ target })
+    this.#roster = new Roster(target, {
+      message: (worker, message) => this.#receive(worker, message),
+      lost: (text) => {
+        say({ type: 'failed', failure: { code: 'ERR_BACKEND_UNAVAILABLE', text, replace: true } })
+      },
+      capacity: (calls) => say({ type: 'capacity', calls }),
+      isBlocked: () => this.#renewal.isPending,
+    })
   }
 
   /** The plugin lets us log in. */
   grant(grant: LoginGrant): void {
-    post(this.#keeper, { type: 'grant', grant })
+    post(this.#roster.keeper, { type: 'grant', grant })
   }
 
   /** Keeps its own copy of the bytes and wipes a DEK in `request`. */
@@ -55,28 +48,10 @@ export class Crew {
     this.#dispatch()
   }
 
-  /**
-   * After the first call: until then the keeper is the fastest alone, and what it finds out about the KEK takes one
-   * session more than the token may have left for it later.
-   */
-  #hireOthers(): void {
-    if (this.#hasHired) return
-    this.#hasHired = true
-    for (let i = 1; i < THREADS; i++) this.#seat((slot) => this.#hire({ target: this.#target, slot }))
-  }
-
-  #hire(data: ThreadData): Worker {
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: data })
-    worker.on('message', (message: FromThread) => this.#receive(worker, message))
-    worker.on('error', (error) => this.#fail(`a thread of the HSM process failed: ${error.message}`))
-    worker.on('exit', () => this.#ended(worker))
-    return worker
-  }
-
   #receive(worker: Worker, message: FromThread): void {
     switch (message.type) {
       case 'ready':
-        this.#ready(worker, message.slot)
+        this.#ready(worker, message)
         break
       case 'loginStarted':
       case 'loginRefused':
@@ -85,108 +60,74 @@ export class Crew {
         this.#isLoginPending = false
         this.#say(message.verdict)
         if (message.verdict.type === 'loggedIn') this.#loggedIn()
-        return
+        break
       case 'failed':
-        if (worker === this.#keeper) return this.#keeperFailed(message.failure)
-        this.#starting -= 1
-        console.error(`one thread less: ${message.failure.text}`)
+        this.#threadFailed(worker, message.failure)
         break
       case 'loggedOut':
-        return this.#loggedOut(worker, message.id, message.failure)
+        this.#loggedOut(worker, message.failure)
+        break
       case 'done':
-        this.#learn(worker, message.known)
-        this.#renewal.worked()
-        this.#say({ type: 'done', id: message.id, result: message.result })
-        message.result.bytes.fill(0)
-        wipe(this.#release(worker))
-        this.#hireOthers()
+        this.#done(worker, message)
         break
       case 'error':
-        this.#jobFailed(worker, message.failure)
+        this.#failOrRenew(this.#release(worker), message.failure)
     }
     this.#renewal.proceed()
     this.#dispatch()
   }
 
-  #ready(worker: Worker, slot: Uint8Array): void {
-    if (worker === this.#keeper) {
-      this.#slot = slot
-      this.#askLogin()
-    } else {
-      this.#starting -= 1
-      this.#join(worker)
-    }
+  #ready(worker: Worker, { slot, tokenIdentity }: Extract<FromThread, { type: 'ready' }>): void {
+    if (worker !== this.#roster.keeper) return this.#roster.seated(worker)
+    this.#roster.found(slot)
+    this.#tokenIdentity = tokenIdentity ?? this.#tokenIdentity
+    this.#askLogin()
   }
 
   #askLogin(): void {
     this.#isLoginPending = true
-    this.#say({ type: 'askLogin' })
-  }
-
-  #keeperFailed(failure: HsmFailure): void {
-    if (this.#renewal.isRunning) this.#renewal.fail()
-    else this.#say({ type: 'failed', failure })
+    this.#say({ type: 'askLogin', tokenIdentity: this.#tokenIdentity })
   }
 
   #loggedIn(): void {
-    if (this.#threads.length === 0) {
-      this.#starting = 0
-      this.#join(this.#keeper)
-    } else if (this.#renewal.isRunning) {
-      for (const thread of this.#threads) {
-        if (thread.worker === this.#keeper) continue
-        thread.isSeated = false
-        this.#seat((slot) => post(thread.worker, { type: 'move', slot }))
-      }
+    if (!this.#isLoggedIn) this.#roster.seated(this.#roster.keeper)
+    this.#isLoggedIn = true
+    if (this.#renewal.isRunning) {
+      this.#roster.moveOthers()
       this.#waiting.unshift(...this.#renewal.finish())
     }
     this.#waiting.unshift(...this.#waitingForLogin.splice(0))
-    this.#renewal.proceed()
-    this.#dispatch()
   }
 
-  #seat(at: (slot: Uint8Array) => void): void {
-    if (this.#slot === undefined) return
-    this.#starting += 1
-    at(this.#slot)
+  #threadFailed(worker: Worker, failure: HsmFailure): void {
+    if (worker !== this.#roster.keeper) this.#roster.failed(worker, failure)
+    else if (this.#renewal.isRunning) this.#renewal.fail()
+    else this.#say({ type: 'failed', failure })
   }
 
-  #join(worker: Worker): void {
-    const thread = this.#threads.find((each) => each.worker === worker)
-    if (thread !== undefined) thread.isSeated = true
-    else {
-      this.#threads.push({ worker, isSeated: true })
-      this.#say({ type: 'capacity', calls: this.#threads.length })
-    }
-    this.#dispatch()
-  }
-
-  #learn(worker: Worker, known: Known | undefined): void {
-    if (known === undefined) return
-    this.#known = known
-    const thread = this.#threads.find((each) => each.worker === worker)
-    if (thread !== undefined) thread.known = known
-  }
-
-  #loggedOut(worker: Worker, id: number, failure: HsmFailure): void {
+  #loggedOut(worker: Worker, failure: HsmFailure): void {
     const job = this.#release(worker)
-    if (job?.id !== id) return
-    if (job.wasLoggedOut) this.#failOrRenew(job, { ...failure, replace: true })
-    else {
-      job.wasLoggedOut = true
-      this.#waitingForLogin.push(job)
-      if (!this.#isLoginPending) this.#askLogin()
+    if (job === undefined || job.wasLoggedOut) return this.#failOrRenew(job, { ...failure, replace: true })
+    job.wasLoggedOut = true
+    this.#waitingForLogin.push(job)
+    if (!this.#isLoginPending) this.#askLogin()
+  }
+
+  #done(worker: Worker, { id, result, known }: Extract<FromThread, { type: 'done' }>): void {
+    if (known !== undefined) {
+      this.#known = known
+      const thread = this.#threadOf(worker)
+      if (thread !== undefined) thread.known = known
     }
-    this.#renewal.proceed()
-    this.#dispatch()
+    this.#renewal.worked()
+    this.#say({ type: 'done', id, result })
+    result.bytes.fill(0)
+    wipe(this.#release(worker))
+    this.#roster.hireOthers()
   }
 
-  #jobFailed(worker: Worker, failure: HsmFailure): void {
-    const job = this.#release(worker)
-    if (job !== undefined) this.#failOrRenew(job, failure)
-  }
-
-  #failOrRenew(job: Job, failure: HsmFailure): void {
+  #failOrRenew(job: Job | undefined, failure: HsmFailure): void {
+    if (job === undefined) return
     if (!failure.replace || !this.#renewal.take(job, failure)) this.#failJob(job, failure)
   }
 
@@ -197,7 +138,7 @@ export class Crew {
 
   #dispatch(): void {
     if (this.#renewal.isPending) return
-    for (const thread of this.#threads) {
+    for (const thread of this.#roster.threads) {
       if (thread.job !== undefined || !thread.isSeated) continue
       const job = this.#waiting.shift()
       if (job === undefined) return
@@ -208,31 +149,14 @@ export class Crew {
     }
   }
 
-  /** No thread is in the module, nor on its way there. */
-  get #isQuiet(): boolean {
-    return (
-      this.#starting === 0 && !this.#isLoginPending && this.#threads.every(({ job }) => job === undefined)
-    )
+  #threadOf(worker: Worker): Thread | undefined {
+    return this.#roster.threads.find((thread) => thread.worker === worker)
   }
 
   #release(worker: Worker): Job | undefined {
-    const thread = this.#threads.find((candidate) => candidate.worker === worker)
+    const thread = this.#threadOf(worker)
     const job = thread?.job
     delete thread?.job
     return job
   }
-
-  /** A thread that never joined is no loss but of speed. */
-  #ended(worker: Worker): void {
-    const isNeeded = worker === this.#keeper || this.#threads.some((thread) => thread.worker === worker)
-    if (isNeeded) this.#fail('a thread of the HSM process ended')
-  }
-
-  #fail(text: string): void {
-    this.#say({ type: 'failed', failure: { code: 'ERR_BACKEND_UNAVAILABLE', text, replace: true } })
-  }
-}
-
-function post(worker: Worker, message: ToThread): void {
-  worker.postMessage(message)
 }

@@ -6,6 +6,7 @@
  */
 import { ckrRow, type Recovery } from '../shared/ckr.js'
 import type { HsmFailure } from '../shared/messages.js'
+import { whyNotLoaded } from './library_file.js'
 import type { Cryptoki, Pkcs11js } from './pkcs11js.js'
 
 /** Every failure on this side: what it means to the caller, and what may help. */
@@ -48,7 +49,7 @@ export function loadModule(p11: Pkcs11js, path: string): Cryptoki {
     module.load(path)
     return module
   } catch (error) {
-    throw new HsmError('ERR_CONFIG_INVALID', `${path} is no PKCS#11 module: ${firstLine(error)}`)
+    throw new HsmError('ERR_CONFIG_INVALID', `${path} ${whyNotLoaded(path, firstLine(error))}`)
   }
 }
 

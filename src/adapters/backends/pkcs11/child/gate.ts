@@ -19,6 +19,9 @@ const usage = [
 /** Those of them that a private key has. */
 const privateUsage = ['CKA_DECRYPT', 'CKA_UNWRAP', 'CKA_SIGN', 'CKA_DERIVE'] as const
 
+/** As long as what HMAC-SHA-256 makes (RFC 2104, section 3). */
+const MAC_KEY_BYTES = 32
+
 /** No reason to refuse a key: modules disagree on some, and a key that was imported once is a fact. */
 const advised = [
   ['CKA_MODIFIABLE', false],
@@ -40,8 +43,19 @@ export function evidenceOf(bench: Bench, strategy: Strategy, excepted: readonly 
   const own = evidenceOfKey(token, session, kek.handle, flags, excepted)
   if (strategy.mechanism !== 'aes-cbc-hmac') return own
   const macFlags = { wanted: ['CKA_SIGN'], all: usage.filter((name) => name !== 'CKA_VERIFY') } as const
-  const mac = evidenceOfKey(token, session, macKeyOf(bench), macFlags, excepted)
-  return [...own, ...mac.map((row) => ({ ...row, attribute: `${row.attribute} of the HMAC key` }))]
+  const macKey = macKeyOf(bench)
+  const mac = evidenceOfKey(token, session, macKey, macFlags, excepted)
+  const bytes = token.number(session, macKey, token.p11.CKA_VALUE_LEN)
+  const length: Evidence = {
+    attribute: 'CKA_VALUE_LEN',
+    value: bytes === undefined ? 'not told' : String(bytes),
+    wanted: `${MAC_KEY_BYTES} or more`,
+    verdict: bytes === undefined || bytes >= MAC_KEY_BYTES ? 'ok' : 'refused',
+  }
+  return [
+    ...own,
+    ...[length, ...mac].map((row) => ({ ...row, attribute: `${row.attribute} of the HMAC key` })),
+  ]
 }
 
 /** @throws {HsmError} `ERR_KEY_UNUSABLE` naming every attribute that is refused. */

@@ -1,12 +1,12 @@
 /** What should an operator know of a token beside its keys? */
+import type { Inspection } from '../shared/messages.js'
 import { unpadded } from './slots.js'
+import { hasSerial, tokenIdentity } from './token_identity.js'
 import type { Token } from './token.js'
 
-export function inspectToken(token: Token): {
-  readonly token: string
-  readonly tokenWarnings: readonly string[]
-} {
-  const { manufacturerID, model, serialNumber, flags } = token.info()
+export function inspectToken(token: Token): Omit<Inspection, 'evidence'> {
+  const info = token.info()
+  const { manufacturerID, model, serialNumber, flags } = info
   const names = [manufacturerID, model].map(unpadded).filter((name) => name !== '')
   const serial = unpadded(serialNumber)
   const { p11 } = token
@@ -20,6 +20,7 @@ export function inspectToken(token: Token): {
   ]
   return {
     token: `${names.join(' ')}${serial === '' ? '' : `, serial ${serial}`}`,
+    ...(hasSerial(info) ? { tokenIdentity: tokenIdentity(info, token.slot, '') } : {}),
     tokenWarnings: warnings.filter(([flag]) => (flags & flag) !== 0).map(([, text]) => text),
   }
 }

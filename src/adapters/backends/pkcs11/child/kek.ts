@@ -1,7 +1,13 @@
 /** Which key on the token is the KEK, and what is its identity? */
 import { copied } from '../shared/kek_identity.js'
-import { CHECK_VALUE_BYTES, type KekIdentity, type KeyQuery, type KeyType } from '../shared/messages.js'
-import { keyName } from '../shared/token_name.js'
+import {
+  CHECK_VALUE_BYTES,
+  type KekIdentity,
+  type KeyKind,
+  type KeyQuery,
+  type KeyType,
+} from '../shared/messages.js'
+import { keyName, printable } from '../shared/token_name.js'
 import { checkValueOf } from './check_value.js'
 import { HsmError } from './cryptoki.js'
 import type { Handle, Template } from './pkcs11js.js'
@@ -25,7 +31,7 @@ const LISTED_ID_MAX_BYTES = 256
  */
 export function findKek(token: Token, session: Handle, query: KeyQuery): Kek {
   const where = `${keyName(query)} on ${token.name}`
-  const [handle, ...others] = candidates(token, session, templateOf(token, query))
+  const [handle, ...others] = candidates(token, session, templateOf(token, query), query.kind)
   if (handle === undefined) return missing(token, session, query, where)
   if (others.length > 0) {
     const all = [handle, ...others]
@@ -44,7 +50,7 @@ export function findKek(token: Token, session: Handle, query: KeyQuery): Kek {
  * @throws {HsmError} as {@link findKek}; `ERR_KEY_UNKNOWN` when only other keys have its CKA_ID.
  */
 export function findKekById(token: Token, session: Handle, { keyType, ckaId, checkValue }: KekIdentity): Kek {
-  const query = { ckaId }
+  const query: KeyQuery = { ckaId }
   const where = `${keyName(query)} on ${token.name}`
   const handles = candidates(token, session, templateOf(token, query))
   if (handles.length === 0) return missing(token, session, query, where)
@@ -65,6 +71,7 @@ export function listKeks(token: Token, session: Handle): KekIdentity[] {
     if (identity === undefined || identity.ckaId.length > LISTED_ID_MAX_BYTES) continue
     identities.push(copied(identity))
   }
+  refuseLoggedOut(token, session)
   return identities
 }
 
@@ -76,13 +83,14 @@ function templateOf({ p11 }: Token, { label, ckaId }: KeyQuery): Template {
 }
 
 /** AES keys and RSA private keys; an HMAC key is neither. */
-function candidates(token: Token, session: Handle, named: Template): Handle[] {
+function candidates(token: Token, session: Handle, named: Template, wanted?: KeyKind): Handle[] {
   const { p11 } = token
   const kinds = [
-    [p11.CKO_SECRET_KEY, p11.CKK_AES],
-    [p11.CKO_PRIVATE_KEY, p11.CKK_RSA],
+    ['AES', p11.CKO_SECRET_KEY, p11.CKK_AES],
+    ['RSA', p11.CKO_PRIVATE_KEY, p11.CKK_RSA],
   ] as const
-  return kinds.flatMap(([keyClass, keyType]) => {
+  return kinds.flatMap(([name, keyClass, keyType]) => {
+    if (wanted !== undefined && name !== wanted) return []
     const kind = [
       { type: p11.CKA_CLASS, value: keyClass },
       { type: p11.CKA_KEY_TYPE, value: keyType },
@@ -95,14 +103,21 @@ function missing(token: Token, session: Handle, query: KeyQuery, where: string):
   refuseLoggedOut(token, session)
   // A token that is gone shows no keys either, and that is an outage.
   token.info()
-  if (token.find(session, templateOf(token, query)).length > 0) {
+  // Another thread may have logged in since the search.
+  if (candidates(token, session, templateOf(token, query), query.kind).length > 0) {
+    throw new HsmError('ERR_BACKEND_UNAVAILABLE', 'the login came during the search', 'reopen')
+  }
+  const [other] = token.find(session, templateOf(token, query))
+  if (other !== undefined) {
     throw unusable(
-      `${where} is neither an AES nor an RSA private key (CKA_CLASS, CKA_KEY_TYPE); name another key`,
+      `${where} is ${kindOf(token, session, other)}, neither an AES nor an RSA private key (CKA_CLASS, CKA_KEY_TYPE); name another key`,
     )
   }
+  const isHex = query.ckaId !== undefined && /^[0-9a-f]+$/i.test(Buffer.from(query.ckaId).toString('latin1'))
+  const hint = isHex ? ' (a uri writes bytes as id=%0f%3a)' : ''
   throw new HsmError(
     'ERR_KEY_NOT_FOUND',
-    `there is no AES or RSA private key ${where}; check keyLabel and ckaId, or make the key with kmsplugin keygen`,
+    `there is no AES or RSA private key ${where}; check keyLabel and ckaId${hint}, or make the key with kmsplugin keygen`,
   )
 }
 
@@ -125,7 +140,7 @@ function identityOf(token: Token, session: Handle, handle: Handle, where: string
     return { keyType, ckaId, checkValue }
   }
   const told = token.attribute(session, handle, token.p11.CKA_CHECK_VALUE)
-  const checkValue = told?.length === CHECK_VALUE_BYTES ? told : checkValueOf(token, handle, where)
+  const checkValue = told?.length === CHECK_VALUE_BYTES ? told : checkValueOf(token, session, handle, where)
   return { keyType, ckaId, checkValue }
 }
 
@@ -134,11 +149,14 @@ function keyTypeOf(token: Token, session: Handle, handle: Handle, where: string)
   if (token.number(session, handle, CKA_CLASS) === CKO_PRIVATE_KEY) {
     const bits = rsaBits(token, session, handle)
     if (RSA_BITS.includes(bits)) return `RSA-${bits}` as KeyType
-    throw unusable(`${where} is an RSA key of ${bits} bits; use one of ${RSA_BITS.join(', ')}`)
+    throw unusable(`${where} is an RSA key of ${bits} bits; a KEK has ${RSA_BITS.join(', ')}`)
   }
   const bytes = token.number(session, handle, CKA_VALUE_LEN)
   if (bytes === KEK_BYTES) return 'AES-256'
-  throw unusable(`${where} has CKA_VALUE_LEN ${bytes ?? 'not told'}, not ${KEK_BYTES}`)
+  const size = bytes === undefined ? 'a size that the token does not tell' : `${8 * bytes} bits`
+  throw unusable(
+    `${where} is an AES key of ${size} (CKA_VALUE_LEN ${bytes ?? 'not told'}, not ${KEK_BYTES}); make one of 256 bits with \`kmsplugin keygen\``,
+  )
 }
 
 /** `undefined` for a key that cannot have been a KEK. */
@@ -154,9 +172,33 @@ function identityIfAny(token: Token, session: Handle, handle: Handle): KekIdenti
 function described(token: Token, session: Handle, handle: Handle): string {
   const { CKA_CLASS, CKA_ID, CKA_LABEL, CKO_PRIVATE_KEY } = token.p11
   const kind = token.number(session, handle, CKA_CLASS) === CKO_PRIVATE_KEY ? 'RSA' : 'AES'
-  const label = token.attribute(session, handle, CKA_LABEL)?.toString('utf8').slice(0, 32) ?? ''
+  const label = printable(token.attribute(session, handle, CKA_LABEL)?.toString('utf8').slice(0, 32) ?? '')
   const ckaId = token.attribute(session, handle, CKA_ID)?.toString('hex').slice(0, 64) ?? ''
   return `${kind} "${label}" with ${ckaId === '' ? 'no CKA_ID' : `CKA_ID ${ckaId}`}`
+}
+
+/** What an object is that is no KEK, as in `an EC private key`. */
+function kindOf(token: Token, session: Handle, handle: Handle): string {
+  const { p11 } = token
+  const keyClass = token.number(session, handle, p11.CKA_CLASS)
+  if (keyClass === p11.CKO_CERTIFICATE) return 'a certificate'
+  const classes: readonly (readonly [keyClass: number, name: string])[] = [
+    [p11.CKO_SECRET_KEY, 'secret key'],
+    [p11.CKO_PRIVATE_KEY, 'private key'],
+    [p11.CKO_PUBLIC_KEY, 'public key'],
+  ]
+  const name = classes.find(([each]) => each === keyClass)?.[1]
+  if (name === undefined) return 'an object that is no key'
+  const keyType = token.number(session, handle, p11.CKA_KEY_TYPE)
+  const types: readonly (readonly [keyType: number, article: string])[] = [
+    [p11.CKK_RSA, 'an RSA'],
+    [p11.CKK_EC, 'an EC'],
+    [p11.CKK_DES3, 'a triple DES'],
+    [p11.CKK_GENERIC_SECRET, 'a generic'],
+    [p11.CKK_SHA256_HMAC, 'an HMAC'],
+  ]
+  const article = types.find(([each]) => each === keyType)?.[1]
+  return article === undefined ? `a ${name} of another type` : `${article} ${name}`
 }
 
 function unusable(text: string): HsmError {

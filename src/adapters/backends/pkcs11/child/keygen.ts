@@ -7,13 +7,13 @@ import { call, HsmError } from './cryptoki.js'
 import { findKek } from './kek.js'
 import type { Handle, Template } from './pkcs11js.js'
 import { macIdOf } from './strategies/aes_cbc_hmac.js'
+import { mechanismOf } from './strategies/aes_key_wrap.js'
 import type { Kek } from './strategies/strategy.js'
 import type { Token } from './token.js'
 
 const CKA_ID_BYTES = 16
 const KEY_BYTES = 32
 const RSA_BITS = 3072
-const CKM_AES_KEY_WRAP_KWP = 0x210b
 
 /**
  * Makes a KEK for this mechanism that never leaves the token and can do nothing else: a key that may wrap and decrypt
@@ -61,8 +61,8 @@ function refuseExisting(token: Token, session: Handle, { label, ckaId }: KeyQuer
 function bestOf(token: Token): MechanismName {
   const { p11 } = token
   if (token.mechanismFlags(p11.CKM_AES_GCM) !== 0) return 'aes-gcm'
-  if (token.mechanismFlags(CKM_AES_KEY_WRAP_KWP) !== 0) return 'aes-kwp'
-  if (token.mechanismFlags(p11.CKM_AES_KEY_WRAP) !== 0) return 'aes-kw'
+  if (token.mechanismFlags(mechanismOf(token, 'aes-kwp').mechanism) !== 0) return 'aes-kwp'
+  if (token.mechanismFlags(mechanismOf(token, 'aes-kw').mechanism) !== 0) return 'aes-kw'
   if (token.mechanismFlags(p11.CKM_AES_CBC) !== 0) return 'aes-cbc-hmac'
   return 'rsa-oaep-sha256'
 }
@@ -70,9 +70,7 @@ function bestOf(token: Token): MechanismName {
 /** Whether this mechanism works by C_WrapKey only. */
 function wraps(token: Token, mechanism: MechanismName): boolean {
   if (mechanism !== 'aes-kw' && mechanism !== 'aes-kwp') return false
-  const { CKF_ENCRYPT, CKM_AES_KEY_WRAP } = token.p11
-  const type = mechanism === 'aes-kw' ? CKM_AES_KEY_WRAP : CKM_AES_KEY_WRAP_KWP
-  return (token.mechanismFlags(type) & CKF_ENCRYPT) === 0
+  return (token.mechanismFlags(mechanismOf(token, mechanism).mechanism) & token.p11.CKF_ENCRYPT) === 0
 }
 
 function makeAes(token: Token, session: Handle, name: Template, use: 'encrypt' | 'wrap'): void {

@@ -5,6 +5,7 @@
  * refused before, never while the token says that the next wrong PIN locks it, and while it says that a login failed
  * only where somebody would know if it had been with this PIN. docs/adr/0008-pin-guard.md has the reasons.
  */
+import { isUtf8 } from 'node:buffer'
 import { scryptSync } from 'node:crypto'
 import { readSync } from 'node:fs'
 import {
@@ -12,6 +13,7 @@ import {
   CKR_PIN_INVALID,
   CKR_PIN_LEN_RANGE,
   CKR_USER_ALREADY_LOGGED_IN,
+  CKR_USER_PIN_NOT_INITIALIZED,
 } from '../shared/ckr.js'
 import { PIN_FD, type FromHsm, type LoginGrant, type LoginVerdict } from '../shared/messages.js'
 import { call, HsmError } from './cryptoki.js'
@@ -61,7 +63,8 @@ export function login(
   if ((flags & CKF_USER_PIN_FINAL_TRY) !== 0) {
     return { type: 'notTried', text: `the next wrong PIN locks ${name}; ${BY_HAND}` }
   }
-  const pin = readPin()
+  const { pin, flaw } = readPin()
+  if (flaw !== undefined) return { type: 'noPin', text: flaw }
   // Slow to compute, so only where it is needed.
   const known = knownFingerprint(pin, grant.refused)
   if (known !== undefined) {
@@ -79,6 +82,11 @@ export function login(
     if (!(error instanceof HsmError)) throw error
     if (error.rv === CKR_USER_ALREADY_LOGGED_IN) return { type: 'loggedIn', untried: true }
     if (error.code !== 'ERR_LOGIN_REFUSED') throw error
+    // Costs no try, so that it can be repeated until there is one.
+    if (error.rv === CKR_USER_PIN_NOT_INITIALIZED) {
+      const text = `the user PIN of ${name} is not set; set it as its security officer, to what the PIN file holds; the plugin then goes on by itself`
+      return { type: 'notTried', text }
+    }
     if (!wrongPin.includes(error.rv)) {
       return { type: 'barred', text: `${name} refused the login (${error.message})` }
     }
@@ -89,15 +97,24 @@ export function login(
   return { type: 'loggedIn' }
 }
 
-/** By position: the descriptor's offset is shared with every process that inherited it. pkcs11js wants a string. */
-function readPin(): string {
+/**
+ * By position: the descriptor's offset is shared with every process that inherited it. pkcs11js wants a string.
+ *
+ * @returns `flaw` where no token could have this PIN: a try must not be spent on it.
+ */
+function readPin(): { readonly pin: string; readonly flaw?: string } {
   const bytes = Buffer.allocUnsafeSlow(PIN_FILE_MAX_BYTES)
   try {
-    const length = readSync(PIN_FD, bytes, 0, bytes.length, 0)
-    const pin = bytes.toString('utf8', 0, length).replace(/\r?\n$/, '')
-    if (pin === '')
-      throw new HsmError('ERR_CONFIG_INVALID', 'the PIN file holds no PIN; write it into the file')
-    return pin
+    const content = bytes.subarray(0, readSync(PIN_FD, bytes, 0, bytes.length, 0))
+    if (!isUtf8(content)) return { pin: '', flaw: 'is no UTF-8 text; write the PIN as plain text' }
+    const pin = content.toString('utf8').replace(/\r?\n$/, '')
+    if (pin === '') return { pin, flaw: 'holds no PIN; write it into the file' }
+    if (pin.startsWith('\uFEFF')) return { pin: '', flaw: 'begins with a byte order mark; save it without' }
+    if (/\p{Cc}/u.test(pin)) {
+      const flaw = 'holds a second line, a NUL or another control character; it holds the PIN alone'
+      return { pin: '', flaw }
+    }
+    return { pin }
   } finally {
     bytes.fill(0)
   }

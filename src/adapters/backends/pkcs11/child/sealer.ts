@@ -1,4 +1,5 @@
-/** How does a KEK wrap on its token, and may it? Found out once for each KEK, since a self-test is several calls. */
+/** How does a KEK wrap on its token, and may it? Tried once for each KEK, since a self-test is several calls. */
+import { isDeepStrictEqual } from 'node:util'
 import type { MechanismName, WeaknessName } from '../shared/mechanisms.js'
 import type { Evidence, KekIdentity, Sealing } from '../shared/messages.js'
 import { copied, isSameKek } from '../shared/kek_identity.js'
@@ -6,6 +7,7 @@ import { HsmError } from './cryptoki.js'
 import { evidenceOf, refuseWeak } from './gate.js'
 import type { Handle } from './pkcs11js.js'
 import { chooseStrategy, strategyOf, type Choice } from './strategies/index.js'
+import { macCheckValueOf } from './strategies/aes_cbc_hmac.js'
 import type { Kek } from './strategies/strategy.js'
 import type { Token } from './token.js'
 
@@ -13,6 +15,7 @@ import type { Token } from './token.js'
 export interface Known extends Choice {
   readonly identity: KekIdentity
   readonly evidence: readonly Evidence[]
+  readonly companionCheck?: Uint8Array
 }
 
 export class Sealer {
@@ -33,17 +36,20 @@ export class Sealer {
    * @throws {HsmError} `ERR_KEY_UNUSABLE` when the KEK cannot wrap or is too weak.
    */
   wrap(session: Handle, kek: Kek, where: string, dek: Buffer): Buffer {
-    const { mechanism, by, evidence } = this.#examined(session, kek)
+    const { mechanism, by, evidence } = this.#examined(session, kek, where)
     refuseWeak(evidence, where)
     return strategyOf({ mechanism, by }).wrap({ token: this.#token, session, kek }, dek)
   }
 
-  /** How the KEK wraps, or why not. */
+  /** How the KEK wraps, or why not. Its attributes are read anew: they may have been changed, or it replaced. */
   describe(session: Handle, kek: Kek, where: string): Sealing {
     try {
-      const { mechanism, why, evidence } = this.#examined(session, kek)
-      refuseWeak(evidence, where)
-      return { mechanism, why }
+      const before = this.#examined(session, kek, where)
+      const now = this.#knownOf(session, kek, before)
+      if (!isDeepStrictEqual(now, before)) this.known = now
+      refuseWeak(now.evidence, where)
+      const { mechanism, why, companionCheck } = now
+      return { mechanism, why, ...(companionCheck === undefined ? {} : { companionCheck }) }
     } catch (error) {
       if (!(error instanceof HsmError && error.code === 'ERR_KEY_UNUSABLE')) throw error
       return { mechanism: 'none', why: error.message.slice(0, WHY_MAX_LENGTH) }
@@ -54,22 +60,28 @@ export class Sealer {
   evidence(session: Handle, kek: Kek): readonly Evidence[] {
     this.known = undefined
     try {
-      return this.#examined(session, kek).evidence
+      return this.#examined(session, kek, 'the KEK').evidence
     } catch (error) {
       if (error instanceof HsmError && error.code === 'ERR_KEY_UNUSABLE') return []
       throw error
     }
   }
 
-  #examined(session: Handle, kek: Kek): Known {
+  #examined(session: Handle, kek: Kek, where: string): Known {
     if (this.known !== undefined && isSameKek(this.known.identity, kek.identity)) return this.known
     const token = this.#token
     const may = (attribute: WeaknessName): boolean =>
       token.flag(session, kek.handle, token.p11[attribute]) === true
-    const choice = chooseStrategy(token, kek, this.#mechanism, may)
-    const evidence = evidenceOf({ token, session, kek }, strategyOf(choice), this.#excepted)
-    this.known = { ...choice, identity: copied(kek.identity), evidence }
+    const choice = chooseStrategy(token, kek, this.#mechanism, may, where)
+    this.known = this.#knownOf(session, kek, choice)
     return this.known
+  }
+
+  #knownOf(session: Handle, kek: Kek, { mechanism, by, why }: Choice): Known {
+    const bench = { token: this.#token, session, kek }
+    const evidence = evidenceOf(bench, strategyOf({ mechanism, by }), this.#excepted)
+    const known = { mechanism, by, why, identity: copied(kek.identity), evidence }
+    return mechanism === 'aes-cbc-hmac' ? { ...known, companionCheck: macCheckValueOf(bench) } : known
   }
 }
 

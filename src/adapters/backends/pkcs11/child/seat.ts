@@ -9,7 +9,7 @@ import { findKek, findKekById, listKeks } from './kek.js'
 import { makeKek } from './keygen.js'
 import type { Handle } from './pkcs11js.js'
 import { Sealer, type Known } from './sealer.js'
-import { selfTest, strategiesFor, unwrapDek } from './strategies/index.js'
+import { roundTrip, strategiesFor, unwrapDek } from './strategies/index.js'
 import { isUnsupported, type Kek } from './strategies/strategy.js'
 import type { Token } from './token.js'
 
@@ -45,24 +45,27 @@ export class Seat {
 
   /**
    * Does one request. A session that saw an error is never used again; where a new session may help, it is tried
-   * once. An answer that may mean bad data or a bad device is settled by a round trip under the same KEK.
+   * once. Bytes that do not unwrap are not called bad on the word of a handle that may mean another key by now, nor on
+   * that of a device that may be ill: the KEK is found anew, and has to open what it wraps.
    *
-   * @throws {HsmError} `ERR_UNWRAP_AMBIGUOUS` only where that round trip cannot be made.
+   * @throws {HsmError} `ERR_UNWRAP_AMBIGUOUS` only where that cannot be proved, or the HMAC may be another key's.
    */
   do(request: HsmRequest): HsmResult {
     const perform = (): HsmResult => this.#mended((session) => this.#perform(session, request))
+    const isFresh = this.#kek === undefined
     try {
       return perform()
     } catch (error) {
-      if (request.op !== 'unwrap' || !isAmbiguous(error)) throw error
-      this.#prove(request, error)
+      if (request.op !== 'unwrap' || !(error instanceof HsmError)) throw error
+      if (error.code === 'ERR_UNWRAP_AMBIGUOUS') this.#prove(request, error)
+      else if (error.code !== 'ERR_DECRYPTION_FAILED' || isFresh) throw error
     }
-    // Asked again: the device may have been ill for a moment, and good bytes are never called bad.
     try {
       return perform()
     } catch (error) {
-      if (!isAmbiguous(error)) throw error
-      const text = `${error.message}; the KEK decrypts what it encrypts, so these bytes are bad`
+      // Without an answer of the token the doubt is ours: the HMAC key may have been replaced.
+      if (!isAmbiguous(error) || error.rv === undefined) throw error
+      const text = `${error.message}; the KEK unwraps what it wraps, so these bytes are bad`
       throw new HsmError('ERR_DECRYPTION_FAILED', text, 'none', error.rv)
     }
   }
@@ -100,31 +103,24 @@ export class Seat {
   /** Returns when the KEK unwraps random bytes that it wrapped just now; throws what `doubt` means if not. */
   #prove({ identity, wrapped }: { identity: KekIdentity; wrapped: Uint8Array }, doubt: HsmError): void {
     const format = formatOf(wrapped)
-    if (format === undefined) return
-    try {
-      this.#mended((session) => {
-        const kek = this.#findExactly(session, identity)
-        let reason: HsmError = doubt
-        for (const strategy of strategiesFor(format)) {
-          try {
-            return selfTest({ token: this.#token, session, kek }, strategy)
-          } catch (error) {
-            if (!(error instanceof HsmError && isUnsupported(error))) throw error
-            reason = error
-          }
+    const strategies = format === undefined ? [] : strategiesFor(format)
+    for (const strategy of strategies) {
+      try {
+        this.#mended((session) => {
+          roundTrip({ token: this.#token, session, kek: this.#findExactly(session, identity) }, strategy)
+        })
+        return
+      } catch (error) {
+        if (!(error instanceof HsmError) || error.recovery === 'login') throw error
+        // A KEK that is gone or may not wrap says nothing about the device.
+        if (error.code.startsWith('ERR_KEY_') || isUnsupported(error) || error.code === 'ERR_ACCESS_DENIED') {
+          continue
         }
-        throw reason
-      })
-      this.#drop()
-    } catch (error) {
-      if (!(error instanceof HsmError) || error.recovery === 'login') throw error
-      // A KEK that is gone or may not wrap says nothing about the device.
-      if (error.code.startsWith('ERR_KEY_') || isUnsupported(error) || error.code === 'ERR_ACCESS_DENIED') {
-        throw doubt
+        const text = `${doubt.message}; nor does the KEK unwrap what it wraps (${error.message})`
+        throw new HsmError('ERR_BACKEND_UNAVAILABLE', text, 'replace', error.rv)
       }
-      const text = `${doubt.message}; nor does the KEK unwrap what it wraps (${error.message})`
-      throw new HsmError('ERR_BACKEND_UNAVAILABLE', text, 'replace', error.rv)
     }
+    throw doubt
   }
 
   #perform(session: Handle, request: HsmRequest): HsmResult {
@@ -132,11 +128,9 @@ export class Seat {
     switch (request.op) {
       case 'identify': {
         const kek = this.#find(session)
-        return {
-          identity: kek.identity,
-          bytes: NOTHING,
-          sealing: this.#sealer.describe(session, kek, this.#where),
-        }
+        const { identity } = kek
+        if (!request.seals) return { identity, bytes: NOTHING }
+        return { identity, bytes: NOTHING, sealing: this.#sealer.describe(session, kek, this.#where) }
       }
       case 'inspect': {
         const kek = this.#find(session)

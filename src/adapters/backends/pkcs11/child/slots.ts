@@ -1,7 +1,7 @@
 /** How is a module initialised, and in which of its slots is the token? */
-import { CKR_CRYPTOKI_ALREADY_INITIALIZED } from '../shared/ckr.js'
+import { CKR_ARGUMENTS_BAD, CKR_CRYPTOKI_ALREADY_INITIALIZED } from '../shared/ckr.js'
 import type { TokenQuery } from '../shared/messages.js'
-import { tokenName } from '../shared/token_name.js'
+import { printable, tokenName } from '../shared/token_name.js'
 import { call, HsmError } from './cryptoki.js'
 import type { Cryptoki, Handle, Pkcs11js, TokenInfo } from './pkcs11js.js'
 import { ulong } from './token.js'
@@ -15,7 +15,16 @@ export function initialise(p11: Pkcs11js, module: Cryptoki, libraryParameters: s
   try {
     call('C_Initialize', () => module.C_Initialize({ flags, ...more }))
   } catch (error) {
-    if (!(error instanceof HsmError && error.rv === CKR_CRYPTOKI_ALREADY_INITIALIZED)) throw error
+    if (!(error instanceof HsmError)) throw error
+    const { rv, message } = error
+    if (rv === CKR_CRYPTOKI_ALREADY_INITIALIZED) return
+    const advice =
+      libraryParameters === undefined
+        ? "check the library's own configuration; some, as NSS, want libraryParameters"
+        : 'check libraryParameters; most libraries take none'
+    // What it is told is what an operator wrote.
+    const code = rv === CKR_ARGUMENTS_BAD ? 'ERR_CONFIG_INVALID' : error.code
+    throw new HsmError(code, `the module cannot be initialised (${message}); ${advice}`, error.recovery, rv)
   }
 }
 
@@ -46,11 +55,12 @@ export function findSlot(p11: Pkcs11js, module: Cryptoki, query: TokenQuery): Ha
     return info === undefined ? [] : [{ slot, slotId: ulong(slot), info }]
   })
   const [match, second] = seen.filter((token) => matches(token, query))
+  const wanted = tokenName(query).replace(/^token /, '')
   if (match === undefined) {
     const list = seen.map((token) => described(p11, token)).join(', ')
     throw new HsmError(
       'ERR_BACKEND_UNAVAILABLE',
-      `there is no ${tokenName(query)}; the module shows ${list === '' ? 'no token at all' : list}; check the setting and the HSM`,
+      `no token matches ${wanted}; the module shows ${list === '' ? 'no token at all' : list}; check the setting and the HSM`,
       'replace',
     )
   }
@@ -58,13 +68,13 @@ export function findSlot(p11: Pkcs11js, module: Cryptoki, query: TokenQuery): Ha
     const list = seen.filter((token) => matches(token, query)).map((token) => described(p11, token))
     throw new HsmError(
       'ERR_CONFIG_INVALID',
-      `${list.length} tokens are ${tokenName(query)}: ${list.join(', ')}; add tokenSerial or slot to name one`,
+      `${list.length} tokens match ${wanted}: ${list.join(', ')}; add tokenSerial or slot to name one`,
     )
   }
   if ((match.info.flags & p11.CKF_TOKEN_INITIALIZED) === 0) {
     throw new HsmError(
       'ERR_CONFIG_INVALID',
-      `${tokenName(query)} is not initialised; initialise it with its vendor's tool and set its user PIN`,
+      `the ${tokenName(query)} is not initialised; initialise it with its vendor's tool and set its user PIN`,
     )
   }
   return match.slot
@@ -86,7 +96,7 @@ function matches(
 function described(p11: Pkcs11js, { slotId, info }: SeenToken): string {
   if ((info.flags & p11.CKF_TOKEN_INITIALIZED) === 0) return `a token not initialised (slot ${slotId})`
   const serial = unpadded(info.serialNumber)
-  return `"${unpadded(info.label)}" (slot ${slotId}${serial === '' ? '' : `, serial ${serial}`})`
+  return printable(`"${unpadded(info.label)}" (slot ${slotId}${serial === '' ? '' : `, serial ${serial}`})`)
 }
 
 /** `undefined` for a slot whose token cannot be asked: it is not the one. */

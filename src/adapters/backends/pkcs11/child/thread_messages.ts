@@ -27,8 +27,8 @@ export type ToThread =
   | { readonly type: 'move'; readonly slot: Uint8Array }
 
 export type FromThread =
-  /** It has a session: at its start, after `renew` and after `move`. */
-  | { readonly type: 'ready'; readonly slot: Uint8Array }
+  /** It has a session: at its start, after `renew` and after `move`. `tokenIdentity`: from the keeper alone. */
+  | { readonly type: 'ready'; readonly slot: Uint8Array; readonly tokenIdentity?: string }
   /** From the keeper alone. */
   | { readonly type: 'loginStarted' }
   | { readonly type: 'loginRefused'; readonly text: string }

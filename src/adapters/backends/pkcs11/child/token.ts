@@ -18,6 +18,7 @@ export class Token {
   readonly slot: Handle
   /** For messages: `token "k8s"`. */
   readonly name: string
+  readonly #mechanismFlags = new Map<number, number>()
 
   constructor(p11: Pkcs11js, module: Cryptoki, slot: Handle, name: string) {
     this.p11 = p11
@@ -30,8 +31,16 @@ export class Token {
     return call('C_GetTokenInfo', () => this.module.C_GetTokenInfo(this.slot))
   }
 
-  /** CKF_… flags of a mechanism; 0 when the token does not have it. */
+  /** CKF_… flags of a mechanism; 0 when the token does not have it. Asked once: they are those of its firmware. */
   mechanismFlags(type: number): number {
+    const known = this.#mechanismFlags.get(type)
+    if (known !== undefined) return known
+    const flags = this.#askMechanismFlags(type)
+    this.#mechanismFlags.set(type, flags)
+    return flags
+  }
+
+  #askMechanismFlags(type: number): number {
     try {
       return call('C_GetMechanismInfo', () => this.module.C_GetMechanismInfo(this.slot, type)).flags
     } catch (error) {
@@ -95,7 +104,8 @@ export class Token {
 
   flag(session: Handle, object: Handle, type: number): boolean | undefined {
     const value = this.attribute(session, object, type)
-    return value === undefined ? undefined : value[0] === 1
+    // Any other length is no answer to build on.
+    return value?.length === 1 ? value[0] !== 0 : undefined
   }
 
   /** A CK_ULONG, in this machine's byte order; the low 32 bits of it. */
@@ -153,12 +163,12 @@ export class Token {
     return call('C_CreateObject', () => this.module.C_CreateObject(session, template))
   }
 
-  /** Never fails: a session object goes with its session anyway. */
+  /** Never fails: where the object cannot be destroyed its session is closed, and it goes with that. */
   destroyObject(session: Handle, object: Handle): void {
     try {
       this.module.C_DestroyObject(session, object)
     } catch {
-      // Nothing is left to do.
+      this.closeSession(session)
     }
   }
 }

@@ -15,6 +15,7 @@ import { Seat } from './seat.js'
 import { finalise, findSlot, initialise } from './slots.js'
 import type { FromThread, ThreadData, ToThread } from './thread_messages.js'
 import { Token } from './token.js'
+import { tokenIdentity } from './token_identity.js'
 
 type Work = Extract<ToThread, { type: 'work' }>
 
@@ -100,7 +101,14 @@ class Thread {
     this.#seat = new Seat(this.#token, target)
     this.#seat.known = known
     this.#seat.open()
-    say({ type: 'ready', slot: Uint8Array.from(where) })
+    this.sayReady()
+  }
+
+  sayReady(): void {
+    const where = this.#token.slot
+    const isKeeper = slot === undefined
+    const told = isKeeper ? { tokenIdentity: tokenIdentity(this.#token.info(), where, target.module) } : {}
+    say({ type: 'ready', slot: Uint8Array.from(where), ...told })
   }
 
   #orFail(work: () => void): void {
@@ -119,7 +127,7 @@ async function serve(): Promise<void> {
   const where = slot === undefined ? findSlot(p11, module, target.token) : Buffer.from(slot)
   const thread = new Thread(p11, module, where)
   parentPort?.on('message', (message: ToThread) => thread.receive(message))
-  say({ type: 'ready', slot: Uint8Array.from(where) })
+  thread.sayReady()
 }
 
 function say(message: FromThread, moved: readonly Transferable[] = []): void {

@@ -27,6 +27,7 @@ export const CKR_PIN_INCORRECT = 0xa0
 export const CKR_PIN_INVALID = 0xa1
 export const CKR_PIN_LEN_RANGE = 0xa2
 export const CKR_USER_ALREADY_LOGGED_IN = 0x100
+export const CKR_USER_PIN_NOT_INITIALIZED = 0x102
 export const CKR_CRYPTOKI_ALREADY_INITIALIZED = 0x191
 
 /** The row of a return value; one that we do not know says that only a new process may serve. */
@@ -95,7 +96,11 @@ const table: Readonly<Record<number, CkrRow>> = {
   0xe2: { name: 'CKR_TOKEN_WRITE_PROTECTED', code: 'ERR_ACCESS_DENIED', recovery: 'none' },
   [CKR_USER_ALREADY_LOGGED_IN]: { name: 'CKR_USER_ALREADY_LOGGED_IN', code: out, recovery: 'none' },
   0x101: { name: 'CKR_USER_NOT_LOGGED_IN', code: out, recovery: 'login' },
-  0x102: { name: 'CKR_USER_PIN_NOT_INITIALIZED', code: 'ERR_LOGIN_REFUSED', recovery: 'none' },
+  [CKR_USER_PIN_NOT_INITIALIZED]: {
+    name: 'CKR_USER_PIN_NOT_INITIALIZED',
+    code: 'ERR_LOGIN_REFUSED',
+    recovery: 'none',
+  },
   0x110: { name: 'CKR_WRAPPED_KEY_INVALID', code: 'ERR_DECRYPTION_FAILED', recovery: 'none' },
   0x112: { name: 'CKR_WRAPPED_KEY_LEN_RANGE', code: 'ERR_DECRYPTION_FAILED', recovery: 'none' },
   0x113: { name: 'CKR_WRAPPING_KEY_HANDLE_INVALID', code: out, recovery: 'reopen' },

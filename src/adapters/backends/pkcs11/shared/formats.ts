@@ -34,6 +34,11 @@ const lengths: Readonly<Partial<Record<number, readonly number[]>>> = {
   [OAEP_SHA1_FORMAT]: RSA_BYTES,
 }
 
+/** Whether a private RSA key opens it rather than an AES key. */
+export function isRsaFormat(format: WrapFormat): boolean {
+  return format === OAEP_SHA256_FORMAT || format === OAEP_SHA1_FORMAT
+}
+
 /** The format of a wrapped DEK; `undefined` when it has the form of none. */
 export function formatOf(wrapped: Uint8Array): WrapFormat | undefined {
   const [format = 0] = wrapped

@@ -16,6 +16,9 @@ export const CHECK_VALUE_BYTES = 3
 /** SHA-256 over modulus ‖ public exponent, each a big-endian number without leading zeros. */
 export const RSA_CHECK_VALUE_BYTES = 32
 
+/** First bytes of SHA-256 over an HMAC of a text that nothing else is an HMAC of. */
+export const MAC_CHECK_VALUE_BYTES = 8
+
 export type KeyType = 'AES-256' | 'RSA-2048' | 'RSA-3072' | 'RSA-4096'
 
 /** What tells one KEK from another and changes with the key only. */
@@ -29,7 +32,9 @@ export interface KekIdentity {
 
 /** One piece of work for the token. */
 export type HsmRequest =
-  | { readonly op: 'identify' | 'inspect' | 'keygen' | 'list' }
+  /** `seals`: also whether and how the KEK wraps. What only opens must not fail for want of that. */
+  | { readonly op: 'identify'; readonly seals: boolean }
+  | { readonly op: 'inspect' | 'keygen' | 'list' }
   | { readonly op: 'wrap'; readonly dek: Uint8Array }
   | { readonly op: 'unwrap'; readonly wrapped: Uint8Array; readonly identity: KekIdentity }
 
@@ -40,7 +45,7 @@ export interface HsmResult {
   readonly others?: readonly KekIdentity[]
   /** The wrapped DEK of `wrap`, the DEK of `unwrap`; else empty. */
   readonly bytes: Uint8Array
-  /** What `identify` and `inspect` saw. */
+  /** What `identify` saw if it was asked, and `inspect` and `keygen`. */
   readonly sealing?: Sealing
   /** What `inspect` saw. */
   readonly inspection?: Inspection
@@ -52,11 +57,15 @@ export interface Sealing {
   readonly mechanism: MechanismName | 'none'
   /** One line. */
   readonly why: string
+  /** Of aes-cbc-hmac: {@link MAC_CHECK_VALUE_BYTES} bytes that tell one HMAC key from another. */
+  readonly companionCheck?: Uint8Array
 }
 
 export interface Inspection {
   /** One line on the token: who made it. */
   readonly token: string
+  /** One text for one token; absent where it shows no serial number. */
+  readonly tokenIdentity?: string
   /** What an operator should know of the token's state; one line each. */
   readonly tokenWarnings: readonly string[]
   readonly evidence: readonly Evidence[]
@@ -95,7 +104,11 @@ export interface TokenQuery {
 export interface KeyQuery {
   readonly label?: string
   readonly ckaId?: Uint8Array
+  readonly kind?: KeyKind
 }
+
+/** An AES key, or the private half of an RSA pair. */
+export type KeyKind = 'AES' | 'RSA'
 
 /** What the HSM process is for. */
 export interface HsmTarget {
@@ -137,10 +150,15 @@ export type LoginVerdict =
   | { readonly type: 'barred'; readonly text: string }
   /** The token is locked or about to be, or the tries left are not ours: nothing was tried. */
   | { readonly type: 'notTried'; readonly text: string }
+  /** The PIN file holds what is no PIN: nothing was tried. `text` stands behind the path. */
+  | { readonly type: 'noPin'; readonly text: string }
 
 export type FromHsm =
-  /** Nobody calls C_Login without the {@link LoginGrant} that answers this. */
-  | { readonly type: 'askLogin' }
+  /**
+   * Nobody calls C_Login without the {@link LoginGrant} that answers this. `tokenIdentity` is one text for one token,
+   * whatever the settings call it.
+   */
+  | { readonly type: 'askLogin'; readonly tokenIdentity: string }
   /** C_Login is called now. */
   | { readonly type: 'loginStarted' }
   /** The token refused the PIN; the verdict follows when its fingerprint is computed, which takes a while. */

@@ -24,3 +24,8 @@ export function keyName({ label, ckaId }: KeyQuery): string {
   const numbered = ckaId === undefined ? '' : `with CKA_ID ${Buffer.from(ckaId).toString('hex')}`
   return [named, numbered].filter((part) => part !== '').join(' ')
 }
+
+/** What a token says of itself, fit for one line of a log. */
+export function printable(text: string): string {
+  return text.replace(/\p{C}/gu, '?')
+}

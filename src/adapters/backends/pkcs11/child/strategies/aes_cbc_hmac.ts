@@ -5,8 +5,9 @@
  * What belongs together is found together: the CKA_ID of the HMAC key is that of the KEK and "hmac" after it. The
  * same CKA_ID would not do: NSS keeps one secret key of each.
  */
-import { randomFillSync, timingSafeEqual } from 'node:crypto'
+import { createHash, randomFillSync, timingSafeEqual } from 'node:crypto'
 import { CBC_HMAC_FORMAT } from '../../shared/formats.js'
+import { MAC_CHECK_VALUE_BYTES } from '../../shared/messages.js'
 import { HsmError } from '../cryptoki.js'
 import type { Handle, Mechanism } from '../pkcs11js.js'
 import type { Token } from '../token.js'
@@ -22,6 +23,8 @@ import {
 } from './strategy.js'
 
 const MAC_ID_SUFFIX = Buffer.from('hmac', 'ascii')
+/** No wrapped DEK begins so. */
+const CHECK_LABEL = Buffer.from('kmsplugin/v1 check', 'ascii')
 const IV_BYTES = 16
 const MAC_BYTES = 32
 
@@ -50,8 +53,9 @@ export function unwrapCbcHmac(bench: Bench, wrapped: Buffer): Buffer {
   const { token, session, kek } = bench
   const body = wrapped.subarray(0, wrapped.length - MAC_BYTES)
   if (!timingSafeEqual(macOf(bench, body), wrapped.subarray(body.length))) {
-    // The device may have made a wrong one now.
-    throw new HsmError('ERR_UNWRAP_AMBIGUOUS', 'the HMAC is not the one of these bytes')
+    // The device may have made a wrong one now, or the HMAC key may be another than that which was used.
+    const text = 'the HMAC is not the one of these bytes: they are damaged, or the HMAC key was replaced'
+    throw new HsmError('ERR_UNWRAP_AMBIGUOUS', text)
   }
   token.startDecrypt(session, cbc(token, body.subarray(1, 1 + IV_BYTES)), kek.handle)
   return checkedDek(
@@ -90,10 +94,19 @@ export function macIdOf(ckaId: Uint8Array): Buffer {
   return Buffer.concat([ckaId, MAC_ID_SUFFIX])
 }
 
+/** What tells one HMAC key from another; {@link MAC_CHECK_VALUE_BYTES} bytes. */
+export function macCheckValueOf(bench: Bench): Uint8Array {
+  const digest = createHash('sha256').update(hmac(bench, CHECK_LABEL)).digest()
+  return Uint8Array.from(digest.subarray(0, MAC_CHECK_VALUE_BYTES))
+}
+
 function macOf(bench: Bench, body: Buffer): Buffer {
+  return hmac(bench, Buffer.concat([DEK_LABEL, body]))
+}
+
+function hmac(bench: Bench, input: Buffer): Buffer {
   const { token, session } = bench
   const mechanism = { mechanism: token.p11.CKM_SHA256_HMAC }
-  const input = Buffer.concat([DEK_LABEL, body])
   const mac = token.sign(session, mechanism, macKeyOf(bench), input, MAC_BYTES + SPARE_BYTES)
   if (mac.length === MAC_BYTES) return mac
   throw unsupportedForm(`C_Sign with HMAC-SHA-256 gave ${mac.length} bytes, not ${MAC_BYTES}`)

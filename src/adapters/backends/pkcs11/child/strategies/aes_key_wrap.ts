@@ -11,14 +11,19 @@ import {
   checkedDek,
   DEK_BYTES,
   doubting,
+  isUnsupported,
   SPARE_BYTES,
   unsupportedForm,
   type Bench,
   type Strategy,
 } from './strategy.js'
 
-/** CKM_AES_KEY_WRAP_KWP of PKCS#11 v3.0; pkcs11js has no name for it. */
-const CKM_AES_KEY_WRAP_KWP = 0x210b
+/**
+ * Of each form the numbers that some module has for it, the standard's first: CKM_AES_KEY_WRAP and
+ * CKM_AES_KEY_WRAP_KWP of PKCS#11 v3.0, CKM_AES_KW and CKM_AES_KWP of Thales Luna (its headers; not tried on one), and
+ * CKM_AES_KEY_WRAP_PAD, which is KWP in some modules; in others its length gives it away.
+ */
+const numbers = { 'aes-kw': [0x2109, 0x80000170], 'aes-kwp': [0x210b, 0x80000171, 0x210a] } as const
 const WRAPPED_BYTES = DEK_BYTES + 8
 
 type Form = 'aes-kw' | 'aes-kwp'
@@ -71,16 +76,21 @@ export function unwrapKwp(bench: Bench, wrapped: Buffer): Buffer {
 
 function unwrap({ token, session, kek }: Bench, form: Form, wrapped: Buffer): Buffer {
   const mechanism = mechanismOf(token, form)
-  const { CKA_DECRYPT, CKF_DECRYPT } = token.p11
+  const { CKA_DECRYPT, CKA_UNWRAP, CKF_DECRYPT } = token.p11
   const canDecrypt =
     (token.mechanismFlags(mechanism.mechanism) & CKF_DECRYPT) !== 0 &&
     token.flag(session, kek.handle, CKA_DECRYPT) === true
   if (canDecrypt) {
-    token.startDecrypt(session, mechanism, kek.handle)
-    return checkedDek(
-      doubting(() => token.decrypt(session, wrapped, DEK_BYTES + SPARE_BYTES)),
-      'C_Decrypt',
-    )
+    try {
+      token.startDecrypt(session, mechanism, kek.handle)
+      return checkedDek(
+        doubting(() => token.decrypt(session, wrapped, DEK_BYTES + SPARE_BYTES)),
+        'C_Decrypt',
+      )
+    } catch (error) {
+      // The flags promised too much.
+      if (!isUnsupported(error) || token.flag(session, kek.handle, CKA_UNWRAP) !== true) throw error
+    }
   }
   const object = doubting(() => token.unwrapKey(session, mechanism, kek.handle, wrapped, readable(token)))
   try {
@@ -92,12 +102,10 @@ function unwrap({ token, session, kek }: Bench, form: Form, wrapped: Buffer): Bu
   }
 }
 
-/** The older number of KWP has other bytes in some modules, whose length gives them away. */
-function mechanismOf(token: Token, form: Form): Mechanism {
-  const { CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_PAD } = token.p11
-  if (form === 'aes-kw') return { mechanism: CKM_AES_KEY_WRAP }
-  const hasKwp = token.mechanismFlags(CKM_AES_KEY_WRAP_KWP) !== 0
-  return { mechanism: hasKwp ? CKM_AES_KEY_WRAP_KWP : CKM_AES_KEY_WRAP_PAD }
+/** The number under which this token has it; the standard's where it has none. */
+export function mechanismOf(token: Token, form: Form): Mechanism {
+  const [standard] = numbers[form]
+  return { mechanism: numbers[form].find((number) => token.mechanismFlags(number) !== 0) ?? standard }
 }
 
 function formatted(form: Form, wrapped: Buffer): Buffer {

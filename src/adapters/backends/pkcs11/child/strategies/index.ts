@@ -1,6 +1,6 @@
 /** Which way to wrap does a KEK take on its token, and how is each format unwrapped? */
 import { randomBytes } from 'node:crypto'
-import { formatOf, type WrapFormat } from '../../shared/formats.js'
+import { formatOf, isRsaFormat, type WrapFormat } from '../../shared/formats.js'
 import type { MechanismName, WeaknessName } from '../../shared/mechanisms.js'
 import { HsmError } from '../cryptoki.js'
 import type { Token } from '../token.js'
@@ -50,6 +50,10 @@ const unwrappers: Readonly<Record<WrapFormat, Unwrap>> = {
 export function unwrapDek(bench: Bench, wrapped: Buffer): Buffer {
   const format = formatOf(wrapped)
   if (format === undefined) throw new HsmError('ERR_DECRYPTION_FAILED', 'the wrapped DEK has no known form')
+  const { keyType } = bench.kek.identity
+  // Bytes of the wrong form never reach the token: what it answers to them says nothing.
+  const fits = isRsaFormat(format) ? keyType === `RSA-${8 * (wrapped.length - 1)}` : keyType === 'AES-256'
+  if (!fits) throw new HsmError('ERR_DECRYPTION_FAILED', `the wrapped DEK has no form of a ${keyType} key`)
   return unwrappers[format](bench, wrapped)
 }
 
@@ -63,6 +67,7 @@ export interface Choice extends Pick<Strategy, 'mechanism' | 'by'> {
  * own.
  *
  * @param may Whether the KEK has a usage attribute.
+ * @param where The KEK's name, for messages.
  * @throws {HsmError} `ERR_KEY_UNUSABLE` with a reason for each when none works; whatever says that the device
  * failed, since a weaker way is no answer to that.
  */
@@ -71,6 +76,7 @@ export function chooseStrategy(
   kek: Kek,
   wanted: MechanismName | 'auto',
   may: (attribute: WeaknessName) => boolean,
+  where = 'the KEK',
 ): Choice {
   const isRsa = kek.identity.keyType.startsWith('RSA')
   const reasons: string[] = []
@@ -93,7 +99,8 @@ export function chooseStrategy(
     }
   }
   if (reasons.length === 0) reasons.push(`${wanted} is not for a key of type ${kek.identity.keyType}`)
-  throw unsupportedForm(`the KEK cannot wrap a DEK: ${reasons.join('; ')}`)
+  const advice = wanted === 'auto' ? 'name another key' : 'mechanism: auto takes what token and key can do'
+  throw unsupportedForm(`${where} cannot wrap a DEK: ${reasons.join('; ')}; ${advice}`)
 }
 
 export function strategyOf({ mechanism, by }: Pick<Strategy, 'mechanism' | 'by'>): Strategy {
@@ -109,14 +116,7 @@ export function strategyOf({ mechanism, by }: Pick<Strategy, 'mechanism' | 'by'>
  * @throws {HsmError} `ERR_BACKEND_RESPONSE` when other bytes come back, or altered ones are not noticed.
  */
 export function selfTest(bench: Bench, strategy: Strategy): void {
-  const sample = randomBytes(DEK_BYTES)
-  const wrapped = strategy.wrap(bench, sample)
-  if (!unwrapDek(bench, wrapped).equals(sample)) {
-    throw new HsmError(
-      'ERR_BACKEND_RESPONSE',
-      `${strategy.mechanism}: other bytes come back than were wrapped`,
-    )
-  }
+  const wrapped = roundTrip(bench, strategy)
   wrapped.writeUInt8(wrapped.readUInt8(wrapped.length - 1) ^ 1, wrapped.length - 1)
   try {
     unwrapDek(bench, wrapped)
@@ -125,6 +125,20 @@ export function selfTest(bench: Bench, strategy: Strategy): void {
     throw error
   }
   throw new HsmError('ERR_BACKEND_RESPONSE', `${strategy.mechanism}: the token takes altered bytes for good`)
+}
+
+/**
+ * Random bytes there and back.
+ *
+ * @returns The wrapped ones.
+ * @throws {HsmError} `ERR_BACKEND_RESPONSE` when other bytes come back.
+ */
+export function roundTrip(bench: Bench, strategy: Strategy): Buffer {
+  const sample = randomBytes(DEK_BYTES)
+  const wrapped = strategy.wrap(bench, sample)
+  if (unwrapDek(bench, wrapped).equals(sample)) return wrapped
+  const text = `${strategy.mechanism}: other bytes come back than were wrapped`
+  throw new HsmError('ERR_BACKEND_RESPONSE', text)
 }
 
 const refusals: readonly string[] = ['ERR_DECRYPTION_FAILED', 'ERR_UNWRAP_AMBIGUOUS']

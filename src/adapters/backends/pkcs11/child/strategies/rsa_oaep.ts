@@ -3,12 +3,14 @@
  * of the private key: anyone may put a public key on a token, and it would tell him every DEK.
  */
 import { OAEP_SHA256_FORMAT } from '../../shared/formats.js'
+import { HsmError } from '../cryptoki.js'
 import type { Handle, Mechanism } from '../pkcs11js.js'
-import { rsaCheckValue } from '../rsa.js'
+import { rsaBits, rsaCheckValue } from '../rsa.js'
 import type { Token } from '../token.js'
 import {
   checkedDek,
   doubting,
+  isUnsupported,
   unsupportedForm,
   type Bench,
   type Kek,
@@ -17,6 +19,8 @@ import {
 } from './strategy.js'
 
 const CKZ_DATA_SPECIFIED = 1
+/** Anyone may put more of them there. */
+const MAX_PUBLIC_KEYS = 100
 
 export const rsaOaepSha256: Strategy = {
   mechanism: 'rsa-oaep-sha256',
@@ -40,7 +44,13 @@ export const unwrapOaepSha1 = unwrapOaep('SHA-1')
 
 function unwrapOaep(hash: 'SHA-256' | 'SHA-1'): Unwrap {
   return ({ token, session, kek }, wrapped) => {
-    token.startDecrypt(session, oaep(token, hash), kek.handle)
+    try {
+      token.startDecrypt(session, oaep(token, hash), kek.handle)
+    } catch (error) {
+      // So SoftHSM says that it has no such hash.
+      if (error instanceof HsmError && isUnsupported(error)) throw unsupportedForm(error.message)
+      throw error
+    }
     const sealed = wrapped.subarray(1)
     return checkedDek(
       doubting(() => token.decrypt(session, sealed, modulusBytes(kek))),
@@ -57,16 +67,21 @@ function modulusBytes({ identity }: Kek): number {
 function publicKeyOf({ token, session, kek }: Bench): Handle {
   if (kek.companion !== undefined) return kek.companion
   const { p11 } = token
-  const found = token.find(session, [
+  const ckaId = Buffer.from(kek.identity.ckaId)
+  const named = [
     { type: p11.CKA_CLASS, value: p11.CKO_PUBLIC_KEY },
     { type: p11.CKA_KEY_TYPE, value: p11.CKK_RSA },
-    { type: p11.CKA_ID, value: Buffer.from(kek.identity.ckaId) },
-  ])
-  const [handle, second] = found
-  if (handle === undefined) throw unsupportedForm('the token has no public key with the CKA_ID of the KEK')
-  if (second !== undefined) throw unsupportedForm('several public keys have the CKA_ID of the KEK')
-  if (rsaCheckValue(token, session, handle)?.equals(kek.identity.checkValue) !== true) {
-    throw unsupportedForm('the public key with the CKA_ID of the KEK is not that of the private key')
+    { type: p11.CKA_ID, value: ckaId },
+  ]
+  // Both: the check value alone does not tell where the modulus ends.
+  const handle = token.find(session, named, MAX_PUBLIC_KEYS).find((each) => {
+    if (rsaBits(token, session, each) !== 8 * modulusBytes(kek)) return false
+    return rsaCheckValue(token, session, each)?.equals(kek.identity.checkValue) === true
+  })
+  if (handle === undefined) {
+    throw unsupportedForm(
+      `the token has no public key with CKA_ID ${ckaId.toString('hex')} that is the KEK's`,
+    )
   }
   kek.companion = handle
   return handle
