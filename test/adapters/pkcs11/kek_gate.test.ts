@@ -328,6 +328,14 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the KEK and what leads 
     expect(await outcomeOf(backend.keygen!(settings, openOn(hsm).deps))).toBe('ERR_CONFIG_INVALID')
   })
 
+  test('keygen makes no key of another type than the URI names', async () => {
+    const { module, tokenLabel, pinFile } = hsm
+    const uri = `pkcs11:token=${tokenLabel};object=typed;type=private?module-path=${module}&pin-source=${pinFile}`
+    const typed = { backend: 'pkcs11', uri, mechanism: 'aes-gcm' } as const
+    expect(await outcomeOf(backend.keygen!(typed, openOn(hsm).deps))).toBe('ERR_CONFIG_INVALID')
+    expect(await refusal({ keyLabel: 'typed' })).toMatch(/^ERR_KEY_NOT_FOUND/)
+  })
+
   test('keygen makes for each mechanism of the token a key that check passes', async () => {
     for (const mechanism of ['aes-gcm', 'aes-kwp', 'aes-kw', 'aes-cbc-hmac'] as const) {
       const change = { keyLabel: `for ${mechanism}`, mechanism }

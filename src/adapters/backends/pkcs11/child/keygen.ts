@@ -1,7 +1,7 @@
 /** How is a KEK made on a token? Every attribute is stated; defaults differ. */
 import { randomFillSync } from 'node:crypto'
 import type { MechanismName } from '../shared/mechanisms.js'
-import type { KeyQuery } from '../shared/messages.js'
+import type { KeyKind, KeyQuery } from '../shared/messages.js'
 import { keyName } from '../shared/token_name.js'
 import { call, HsmError } from './cryptoki.js'
 import { findKek } from './kek.js'
@@ -22,12 +22,16 @@ const RSA_BITS = 3072
  * @throws {HsmError} `ERR_CONFIG_INVALID` when the query has no label, or an object with its label or CKA_ID exists.
  */
 export function makeKek(token: Token, query: KeyQuery, wanted: MechanismName | 'auto'): Kek {
-  const { label } = query
+  const { label, kind } = query
   if (label === undefined) throw new HsmError('ERR_CONFIG_INVALID', 'a new key needs a keyLabel; set it')
   const ckaId = Buffer.from(query.ckaId ?? randomFillSync(Buffer.allocUnsafeSlow(CKA_ID_BYTES)))
   return token.inSession('write', (session) => {
     refuseExisting(token, session, query)
-    const mechanism = wanted === 'auto' ? bestOf(token) : wanted
+    const mechanism = wanted === 'auto' ? bestOf(token, kind) : wanted
+    if (kind !== undefined && (kind === 'RSA') !== (mechanism === 'rsa-oaep-sha256')) {
+      const text = `a key for ${mechanism} is none of the type that the uri names; leave out type or set another mechanism`
+      throw new HsmError('ERR_CONFIG_INVALID', text)
+    }
     const named = (id: Buffer): Template => [
       { type: token.p11.CKA_LABEL, value: label },
       { type: token.p11.CKA_ID, value: id },
@@ -58,8 +62,9 @@ function refuseExisting(token: Token, session: Handle, { label, ckaId }: KeyQuer
 }
 
 /** By what the token says of itself: the order is that of `auto`. */
-function bestOf(token: Token): MechanismName {
+function bestOf(token: Token, kind: KeyKind | undefined): MechanismName {
   const { p11 } = token
+  if (kind === 'RSA') return 'rsa-oaep-sha256'
   if (token.mechanismFlags(p11.CKM_AES_GCM) !== 0) return 'aes-gcm'
   if (token.mechanismFlags(mechanismOf(token, 'aes-kwp').mechanism) !== 0) return 'aes-kwp'
   if (token.mechanismFlags(mechanismOf(token, 'aes-kw').mechanism) !== 0) return 'aes-kw'

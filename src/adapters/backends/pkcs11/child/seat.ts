@@ -1,7 +1,7 @@
 /** What can one thread do at the token, and which failures does it mend alone? It has one session at a time. */
 import { formatOf } from '../shared/formats.js'
 import { isSameKek } from '../shared/kek_identity.js'
-import type { HsmRequest, HsmResult, HsmTarget, KekIdentity } from '../shared/messages.js'
+import type { HsmRequest, HsmResult, HsmTarget, KekIdentity, Sealing } from '../shared/messages.js'
 import { keyName } from '../shared/token_name.js'
 import { HsmError } from './cryptoki.js'
 import { inspectToken } from './inspect_token.js'
@@ -145,11 +145,7 @@ export class Seat {
       }
       case 'keygen': {
         const kek = makeKek(token, this.#target.key, this.#target.mechanism)
-        return {
-          identity: kek.identity,
-          bytes: NOTHING,
-          sealing: this.#sealer.describe(session, kek, this.#where),
-        }
+        return { identity: kek.identity, bytes: NOTHING, sealing: this.#describeMade(session, kek) }
       }
       case 'list': {
         const [identity, ...others] = listKeks(token, session)
@@ -171,6 +167,16 @@ export class Seat {
           bytes: unwrapDek({ token, session, kek }, bufferOf(request.wrapped)),
         }
       }
+    }
+  }
+
+  /** Whatever fails now, a key was made, and its maker has to know. */
+  #describeMade(session: Handle, kek: Kek): Sealing {
+    try {
+      return this.#sealer.describe(session, kek, this.#where)
+    } catch (error) {
+      if (!(error instanceof HsmError)) throw error
+      return { mechanism: 'none', why: error.message }
     }
   }
 
