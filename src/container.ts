@@ -6,7 +6,7 @@
 import { Container, type ServiceIdentifier } from 'inversify'
 import { backends, isBackendName } from './adapters/backends/index.js'
 import type { AnyBackend, BackendDeps } from './adapters/backends/backend.js'
-import { checkStateDir } from './adapters/backends/pkcs11/state_dir.js'
+import { checkStateDir } from './adapters/backends/state_dir.js'
 import { createConfigSource } from './adapters/config/config_source.js'
 import { createValueExplainer } from './adapters/etcd/value_explainer.js'
 import { createKmsClient } from './adapters/grpc/client.js'

@@ -4,6 +4,9 @@ import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 
+/** The registration table of the backends. */
+const TABLE = 'adapters/backends/index.ts'
+
 const SRC = fileURLToPath(new URL('../src', import.meta.url))
 
 interface Import {
@@ -55,13 +58,14 @@ test('the domain imports node:crypto, ports and itself', () => {
 })
 
 test('an adapter imports ports, its own folder and libraries; a backend also what all backends share', () => {
-  const shared = ['backend.ts', 'identity.ts', 'file_owner.ts'].map((file) => `adapters/backends/${file}`)
+  /** Files of all backends, and the room that those of services on the network share. */
+  const isShared = (file: string) => /^adapters\/backends\/([^/]+|remote\/.+)$/.test(file) && file !== TABLE
   const isAllowed = ({ from, to }: Import) =>
     !/^(ports|domain|adapters|container|main)\b/.test(to) ||
     to.startsWith('ports/') ||
     roomOf(to) === roomOf(from) ||
-    (from.startsWith('adapters/backends/') && shared.includes(to)) ||
-    from === 'adapters/backends/index.ts'
+    (from.startsWith('adapters/backends/') && isShared(to)) ||
+    from === TABLE
   expect(breaking(isAllowed, (file) => file.startsWith('adapters/'))).toEqual([])
 })
 

@@ -243,13 +243,16 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('a way to wrap'), () => 
       { ...kek },
       'auto',
       may('CKA_ENCRYPT', 'CKA_DECRYPT', 'CKA_WRAP', 'CKA_UNWRAP'),
+      'the KEK',
     )
     expect(all).toEqual({ mechanism: 'aes-gcm', by: 'C_Encrypt', why: 'aes-gcm by C_Encrypt' })
-    const wrapOnly = chooseStrategy(token, { ...kek }, 'auto', may('CKA_WRAP', 'CKA_UNWRAP'))
+    const wrapOnly = chooseStrategy(token, { ...kek }, 'auto', may('CKA_WRAP', 'CKA_UNWRAP'), 'the KEK')
     expect([wrapOnly.mechanism, wrapOnly.by]).toEqual(['aes-kwp', 'C_WrapKey'])
     expect(wrapOnly.why).toContain('aes-gcm by C_Encrypt: the key lacks CKA_ENCRYPT and CKA_DECRYPT')
-    expect(() => chooseStrategy(token, { ...kek }, 'auto', may())).toThrow(/lacks/)
-    expect(() => chooseStrategy(token, { ...kek }, 'rsa-oaep-sha256', may('CKA_DECRYPT'))).toThrow(/AES-256/)
+    expect(() => chooseStrategy(token, { ...kek }, 'auto', may(), 'the KEK')).toThrow(/lacks/)
+    expect(() => chooseStrategy(token, { ...kek }, 'rsa-oaep-sha256', may('CKA_DECRYPT'), 'the KEK')).toThrow(
+      /AES-256/,
+    )
   })
 
   test('an attribute that is answered with anything but one byte is not told, and any byte but 0 is true', () => {
@@ -267,10 +270,18 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('a way to wrap'), () => 
 
   test('a mechanism that the token lacks is told from a device that fails', () => {
     expect(() =>
-      chooseStrategy(token, { ...kek }, 'aes-kw', (name) => name === 'CKA_ENCRYPT' || name === 'CKA_DECRYPT'),
+      chooseStrategy(
+        token,
+        { ...kek },
+        'aes-kw',
+        (name) => name === 'CKA_ENCRYPT' || name === 'CKA_DECRYPT',
+        'the KEK',
+      ),
     ).toThrow(/CKR_MECHANISM_INVALID/)
     expect(outcome(() => selfTest(bench, aesKwByEncrypt))).toBe('ERR_KEY_UNUSABLE')
     const broken = { ...kek, handle: Buffer.alloc(8, 0xff) }
-    expect(outcome(() => chooseStrategy(token, broken, 'auto', () => true))).toBe('ERR_BACKEND_UNAVAILABLE')
+    expect(outcome(() => chooseStrategy(token, broken, 'auto', () => true, 'the KEK'))).toBe(
+      'ERR_BACKEND_UNAVAILABLE',
+    )
   })
 })

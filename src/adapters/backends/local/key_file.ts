@@ -6,6 +6,7 @@ import { dirname } from 'node:path'
 import { z } from 'zod'
 import { KmsError } from '../../../ports/errors.js'
 import { isTrustedOwner } from '../file_owner.js'
+import { errorCode, UNKNOWN_ERROR } from '../system_error.js'
 
 /** One key of the file. The key itself is only held as a KeyObject, which prints nothing. */
 export interface LocalKey {
@@ -175,7 +176,7 @@ async function syncFolder(folder: string): Promise<void> {
 }
 
 function fileError(error: unknown, path: string, verb: 'make' | 'read'): KmsError {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'an unknown error'
+  const code = errorCode(error) ?? UNKNOWN_ERROR
   switch (code) {
     case 'EEXIST':
       return invalid(`${path} exists already; a key is never overwritten: name another path`)

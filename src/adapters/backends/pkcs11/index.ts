@@ -1,8 +1,9 @@
 /** A KEK on a PKCS#11 token: what can be configured, how it is opened, checked and made. */
 import { KmsError } from '../../../ports/errors.js'
 import type { CallOptions } from '../../../ports/key_wrapper.js'
-import type { LogFields, Logger } from '../../../ports/logger.js'
+import type { Logger } from '../../../ports/logger.js'
 import type { Backend, BackendDeps } from '../backend.js'
+import { labelled } from '../labelled_logger.js'
 import { checkToken, compareTokens } from './check.js'
 import { childEnv } from './child_env.js'
 import { HostClient } from './host_client.js'
@@ -140,13 +141,4 @@ function hostOf(section: Pkcs11Settings, place: TokenPlace, deps: BackendDeps, e
 /** The same log with the configured name of the key in every line. */
 function named({ key, logger }: BackendDeps): Logger {
   return labelled(logger, { key })
-}
-
-function labelled(logger: Logger, labels: LogFields): Logger {
-  return {
-    debug: (text, fields) => logger.debug(text, { ...labels, ...fields }),
-    info: (text, fields) => logger.info(text, { ...labels, ...fields }),
-    warn: (text, fields) => logger.warn(text, { ...labels, ...fields }),
-    error: (text, fields) => logger.error(text, { ...labels, ...fields }),
-  }
 }

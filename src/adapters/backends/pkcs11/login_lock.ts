@@ -9,6 +9,7 @@ import { randomBytes } from 'node:crypto'
 import { readlinkSync, unlinkSync } from 'node:fs'
 import { readFile, readlink, symlink, unlink } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
+import { errorCode } from '../system_error.js'
 
 const RETRY_AFTER_MS = 20
 /** Longer than a start may take: see start_bound.ts. */
@@ -77,7 +78,7 @@ async function make(path: string, ours: string): Promise<boolean> {
     await symlink(ours, path)
     return true
   } catch (error) {
-    if (codeOf(error) === 'EEXIST') return false
+    if (errorCode(error) === 'EEXIST') return false
     throw error
   }
 }
@@ -95,7 +96,7 @@ async function holderOf(path: string): Promise<string | undefined> {
   try {
     return await readlink(path)
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined
+    if (errorCode(error) === 'ENOENT') return undefined
     throw error
   }
 }
@@ -121,8 +122,4 @@ async function describe(process: string): Promise<string> {
   // One that only waits to be reaped does nothing more.
   const startTicks = /^[ZX]$/.test(state) ? '' : (rest[18] ?? '')
   return `${bootId} ${pidNamespace} ${pid} ${startTicks}`
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
 }

@@ -11,7 +11,8 @@ import { join } from 'node:path'
 import type { Logger } from '../../../ports/logger.js'
 import { isTrustedOwner } from '../file_owner.js'
 import { LoginLock } from './login_lock.js'
-import { openStateDir } from './state_dir.js'
+import { openStateDir } from '../state_dir.js'
+import { errorCode } from '../system_error.js'
 
 const VERSION = 1
 const MAX_FILE_BYTES = 65_536
@@ -81,7 +82,7 @@ export class LoginStore {
     try {
       return parse(await contentOf(this.path))
     } catch (error) {
-      const code = codeOf(error)
+      const code = errorCode(error)
       if (code === 'ENOENT') return NOTHING
       // A disk that fails, or a descriptor that is not to be had, says nothing about the file.
       if (code !== undefined && !notOurs.includes(code)) throw error
@@ -142,7 +143,7 @@ function isSame(saved: BigIntStats, now: BigIntStats): boolean {
 async function isAbsent(path: string): Promise<boolean> {
   return lstat(path).then(
     () => false,
-    (error: unknown) => codeOf(error) === 'ENOENT',
+    (error: unknown) => errorCode(error) === 'ENOENT',
   )
 }
 
@@ -181,9 +182,5 @@ function jsonOf(text: string): Record<string, unknown> {
 }
 
 function unlessAbsent(error: unknown): void {
-  if (codeOf(error) !== 'ENOENT') throw error
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error ? String(error.code) : undefined
+  if (errorCode(error) !== 'ENOENT') throw error
 }

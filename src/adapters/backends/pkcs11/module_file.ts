@@ -4,6 +4,7 @@ import { open, realpath, stat } from 'node:fs/promises'
 import { isAbsolute } from 'node:path'
 import { KmsError } from '../../../ports/errors.js'
 import { isTrustedOwner } from '../file_owner.js'
+import { errorCode, UNKNOWN_ERROR } from '../system_error.js'
 
 /**
  * Checks the file behind all symlinks.
@@ -30,7 +31,7 @@ export async function checkModuleFile(path: string): Promise<string> {
     return real
   } catch (error) {
     if (error instanceof KmsError) throw error
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+    const code = errorCode(error) ?? UNKNOWN_ERROR
     throw refused(path, reasons[code] ?? `cannot be looked at: ${code}`)
   }
 }

@@ -3,6 +3,7 @@ import { constants, type BigIntStats } from 'node:fs'
 import { lstat, open, type FileHandle } from 'node:fs/promises'
 import { KmsError } from '../../../ports/errors.js'
 import { isTrustedOwner } from '../file_owner.js'
+import { errorCode, UNKNOWN_ERROR } from '../system_error.js'
 
 const MAX_PIN_FILE_BYTES = 4096
 
@@ -47,13 +48,13 @@ async function openOnce(path: string): Promise<FileHandle> {
     // O_NONBLOCK: a FIFO at this path does not hang us.
     return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+    const code = errorCode(error)
     if (code === 'ELOOP') throw refused(path, 'is a symlink; name the file itself')
     if (code === 'ENOENT') throw refused(path, 'does not exist; write the PIN into it, mode 0600')
     if (code === 'EACCES') {
       throw refused(path, 'may not be read by the user of the plugin; make that user its owner, mode 0600')
     }
-    throw refused(path, `cannot be opened: ${code}`)
+    throw refused(path, `cannot be opened: ${code ?? UNKNOWN_ERROR}`)
   }
 }
 

@@ -69,10 +69,17 @@ export function call<T>(name: string, work: () => T): T {
   }
 }
 
+/** What fits into a message. */
+const TEXT_MAX_LENGTH = 900
+
 /** Anything thrown, in the words of the parent. */
 export function failureOf(error: unknown): HsmFailure {
   if (!(error instanceof HsmError)) return { code: 'ERR_INTERNAL', text: firstLine(error), replace: false }
-  return { code: error.code, text: error.message.slice(0, 500), replace: error.recovery === 'replace' }
+  return {
+    code: error.code,
+    text: error.message.slice(0, TEXT_MAX_LENGTH),
+    replace: error.recovery === 'replace',
+  }
 }
 
 function returnValue(error: unknown): number | undefined {

@@ -1,5 +1,5 @@
 /** Is this key fit to be a KEK? Reads its attributes and says for each what it is, what it should be, and why not. */
-import type { WeaknessName } from '../shared/mechanisms.js'
+import { usageNames, type UsageName, type WeaknessName } from '../shared/mechanisms.js'
 import type { Evidence } from '../shared/messages.js'
 import { HsmError } from './cryptoki.js'
 import type { Handle } from './pkcs11js.js'
@@ -7,16 +7,7 @@ import { macKeyOf } from './strategies/aes_cbc_hmac.js'
 import type { Bench, Strategy } from './strategies/strategy.js'
 import type { Token } from './token.js'
 
-const usage = [
-  'CKA_ENCRYPT',
-  'CKA_DECRYPT',
-  'CKA_WRAP',
-  'CKA_UNWRAP',
-  'CKA_SIGN',
-  'CKA_VERIFY',
-  'CKA_DERIVE',
-] as const
-/** Those of them that a private key has. */
+/** Those uses that a private key has. */
 const privateUsage = ['CKA_DECRYPT', 'CKA_UNWRAP', 'CKA_SIGN', 'CKA_DERIVE'] as const
 
 /** As long as what HMAC-SHA-256 makes (RFC 2104, section 3). */
@@ -39,12 +30,12 @@ const advised = [
 export function evidenceOf(bench: Bench, strategy: Strategy, excepted: readonly WeaknessName[]): Evidence[] {
   const { token, session, kek } = bench
   const isRsa = kek.identity.keyType.startsWith('RSA')
-  const flags = { wanted: strategy.usage, all: isRsa ? privateUsage : usage }
-  const own = evidenceOfKey(token, session, kek.handle, flags, excepted)
+  const uses = { wanted: strategy.usage, all: isRsa ? privateUsage : usageNames }
+  const own = evidenceOfKey(token, session, kek.handle, uses, excepted)
   if (strategy.mechanism !== 'aes-cbc-hmac') return own
-  const macFlags = { wanted: ['CKA_SIGN'], all: usage.filter((name) => name !== 'CKA_VERIFY') } as const
+  const macUses = { wanted: ['CKA_SIGN'], all: usageNames.filter((name) => name !== 'CKA_VERIFY') } as const
   const macKey = macKeyOf(bench)
-  const mac = evidenceOfKey(token, session, macKey, macFlags, excepted)
+  const mac = evidenceOfKey(token, session, macKey, macUses, excepted)
   const bytes = token.number(session, macKey, token.p11.CKA_VALUE_LEN)
   const length: Evidence = {
     attribute: 'CKA_VALUE_LEN',
@@ -73,27 +64,31 @@ function evidenceOfKey(
   token: Token,
   session: Handle,
   key: Handle,
-  flags: { readonly wanted: readonly WeaknessName[]; readonly all: readonly WeaknessName[] },
+  uses: { readonly wanted: readonly UsageName[]; readonly all: readonly UsageName[] },
   excepted: readonly WeaknessName[],
 ): Evidence[] {
-  const row = (name: WeaknessName, wanted: boolean, isFine: boolean | undefined): Evidence => {
+  const row = (
+    name: WeaknessName | (typeof advised)[number][0],
+    wanted: boolean,
+    { otherwise, untold }: { readonly otherwise: Evidence['verdict']; readonly untold: boolean },
+  ): Evidence => {
     const flag = token.flag(session, key, token.p11[name])
-    const value = flag === undefined ? 'not told' : String(flag)
-    const isOk = flag === undefined ? isFine === true : flag === wanted
-    const verdict = isOk ? 'ok' : excepted.includes(name) ? 'excepted' : 'refused'
-    return { attribute: name, value, wanted: String(wanted), verdict }
+    const verdict = (flag ?? untold) === wanted ? 'ok' : otherwise
+    return {
+      attribute: name,
+      value: flag === undefined ? 'not told' : String(flag),
+      wanted: String(wanted),
+      verdict,
+    }
   }
+  const gated = (name: WeaknessName, wanted: boolean, untold: boolean): Evidence =>
+    row(name, wanted, { otherwise: excepted.includes(name) ? 'excepted' : 'refused', untold })
   return [
-    row('CKA_SENSITIVE', true, false),
-    row('CKA_EXTRACTABLE', false, false),
-    row('CKA_PRIVATE', true, false),
-    // What a token does not tell of a usage is one that it does not know.
-    ...flags.all.map((name) => row(name, flags.wanted.includes(name), !flags.wanted.includes(name))),
-    ...advised.map(([name, wanted]): Evidence => {
-      const flag = token.flag(session, key, token.p11[name])
-      const value = flag === undefined ? 'not told' : String(flag)
-      const verdict = flag === undefined || flag === wanted ? 'ok' : 'advised'
-      return { attribute: name, value, wanted: String(wanted), verdict }
-    }),
+    gated('CKA_SENSITIVE', true, false),
+    gated('CKA_EXTRACTABLE', false, true),
+    gated('CKA_PRIVATE', true, false),
+    // What a token does not tell of a use is one that it does not know.
+    ...uses.all.map((name) => gated(name, uses.wanted.includes(name), false)),
+    ...advised.map(([name, wanted]) => row(name, wanted, { otherwise: 'advised', untold: wanted })),
   ]
 }

@@ -1,6 +1,6 @@
 /** How is a KEK made on a token? Every attribute is stated; defaults differ. */
 import { randomFillSync } from 'node:crypto'
-import type { MechanismName } from '../shared/mechanisms.js'
+import { usageNames, type MechanismName, type UsageName } from '../shared/mechanisms.js'
 import type { KeyKind, KeyQuery } from '../shared/messages.js'
 import { keyName } from '../shared/token_name.js'
 import { call, HsmError } from './cryptoki.js'
@@ -138,17 +138,7 @@ function secret({ p11 }: Token, keyType: number, name: Template): Template {
   ]
 }
 
-const usageNames = [
-  'CKA_ENCRYPT',
-  'CKA_DECRYPT',
-  'CKA_WRAP',
-  'CKA_UNWRAP',
-  'CKA_SIGN',
-  'CKA_VERIFY',
-  'CKA_DERIVE',
-] as const
-
-function usage({ p11 }: Token, wanted: readonly (typeof usageNames)[number][]): Template {
+function usage({ p11 }: Token, wanted: readonly UsageName[]): Template {
   return usageNames.map((name) => ({ type: p11[name], value: wanted.includes(name) }))
 }
 

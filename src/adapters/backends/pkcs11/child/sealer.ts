@@ -1,9 +1,9 @@
 /** How does a KEK wrap on its token, and may it? Tried once for each KEK, since a self-test is several calls. */
 import { isDeepStrictEqual } from 'node:util'
-import type { MechanismName, WeaknessName } from '../shared/mechanisms.js'
+import type { MechanismName, UsageName, WeaknessName } from '../shared/mechanisms.js'
 import type { Evidence, KekIdentity, Sealing } from '../shared/messages.js'
 import { copied, isSameKek } from '../shared/kek_identity.js'
-import { HsmError } from './cryptoki.js'
+import { failureOf, HsmError } from './cryptoki.js'
 import { evidenceOf, refuseWeak } from './gate.js'
 import type { Handle } from './pkcs11js.js'
 import { chooseStrategy, strategyOf, type Choice } from './strategies/index.js'
@@ -16,6 +16,11 @@ export interface Known extends Choice {
   readonly identity: KekIdentity
   readonly evidence: readonly Evidence[]
   readonly companionCheck?: Uint8Array
+}
+
+interface Described {
+  readonly sealing: Sealing
+  readonly evidence: readonly Evidence[]
 }
 
 export class Sealer {
@@ -41,36 +46,30 @@ export class Sealer {
     return strategyOf({ mechanism, by }).wrap({ token: this.#token, session, kek }, dek)
   }
 
-  /** How the KEK wraps, or why not. Its attributes are read anew: they may have been changed, or it replaced. */
-  describe(session: Handle, kek: Kek, where: string): Sealing {
+  /**
+   * How the KEK wraps, or why not, and the attributes behind that, empty when it has no way to wrap. They are read anew:
+   * they may have been changed, or the key replaced.
+   */
+  describe(session: Handle, kek: Kek, where: string): Described {
+    let evidence: readonly Evidence[] = []
     try {
       const before = this.#examined(session, kek, where)
       const now = this.#knownOf(session, kek, before)
       if (!isDeepStrictEqual(now, before)) this.known = now
-      refuseWeak(now.evidence, where)
+      evidence = now.evidence
+      refuseWeak(evidence, where)
       const { mechanism, why, companionCheck } = now
-      return { mechanism, why, ...(companionCheck === undefined ? {} : { companionCheck }) }
+      return { sealing: { mechanism, why, ...(companionCheck && { companionCheck }) }, evidence }
     } catch (error) {
       if (!(error instanceof HsmError && error.code === 'ERR_KEY_UNUSABLE')) throw error
-      return { mechanism: 'none', why: error.message.slice(0, WHY_MAX_LENGTH) }
-    }
-  }
-
-  /** Read anew from the token; empty when the KEK has no way to wrap. */
-  evidence(session: Handle, kek: Kek): readonly Evidence[] {
-    this.known = undefined
-    try {
-      return this.#examined(session, kek, 'the KEK').evidence
-    } catch (error) {
-      if (error instanceof HsmError && error.code === 'ERR_KEY_UNUSABLE') return []
-      throw error
+      return { sealing: noSealing(error), evidence }
     }
   }
 
   #examined(session: Handle, kek: Kek, where: string): Known {
     if (this.known !== undefined && isSameKek(this.known.identity, kek.identity)) return this.known
     const token = this.#token
-    const may = (attribute: WeaknessName): boolean =>
+    const may = (attribute: UsageName): boolean =>
       token.flag(session, kek.handle, token.p11[attribute]) === true
     const choice = chooseStrategy(token, kek, this.#mechanism, may, where)
     this.known = this.#knownOf(session, kek, choice)
@@ -85,5 +84,7 @@ export class Sealer {
   }
 }
 
-/** What fits into a message. */
-const WHY_MAX_LENGTH = 900
+/** What is told of a KEK that cannot wrap. */
+export function noSealing(error: HsmError): Sealing {
+  return { mechanism: 'none', why: failureOf(error).text }
+}

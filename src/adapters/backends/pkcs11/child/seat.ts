@@ -8,7 +8,7 @@ import { inspectToken } from './inspect_token.js'
 import { findKek, findKekById, listKeks } from './kek.js'
 import { makeKek } from './keygen.js'
 import type { Handle } from './pkcs11js.js'
-import { Sealer, type Known } from './sealer.js'
+import { noSealing, Sealer, type Known } from './sealer.js'
 import { roundTrip, strategiesFor, unwrapDek } from './strategies/index.js'
 import { isUnsupported, type Kek } from './strategies/strategy.js'
 import type { Token } from './token.js'
@@ -130,18 +130,14 @@ export class Seat {
         const kek = this.#find(session)
         const { identity } = kek
         if (!request.seals) return { identity, bytes: NOTHING }
-        return { identity, bytes: NOTHING, sealing: this.#sealer.describe(session, kek, this.#where) }
+        const { sealing } = this.#sealer.describe(session, kek, this.#where)
+        return { identity, bytes: NOTHING, sealing }
       }
       case 'inspect': {
         const kek = this.#find(session)
-        const evidence = this.#sealer.evidence(session, kek)
-        const sealing = this.#sealer.describe(session, kek, this.#where)
-        return {
-          identity: kek.identity,
-          bytes: NOTHING,
-          sealing,
-          inspection: { ...inspectToken(token), evidence },
-        }
+        const { sealing, evidence } = this.#sealer.describe(session, kek, this.#where)
+        const inspection = { ...inspectToken(token), evidence }
+        return { identity: kek.identity, bytes: NOTHING, sealing, inspection }
       }
       case 'keygen': {
         const kek = makeKek(token, this.#target.key, this.#target.mechanism)
@@ -173,10 +169,10 @@ export class Seat {
   /** Whatever fails now, a key was made, and its maker has to know. */
   #describeMade(session: Handle, kek: Kek): Sealing {
     try {
-      return this.#sealer.describe(session, kek, this.#where)
+      return this.#sealer.describe(session, kek, this.#where).sealing
     } catch (error) {
       if (!(error instanceof HsmError)) throw error
-      return { mechanism: 'none', why: error.message }
+      return noSealing(error)
     }
   }
 

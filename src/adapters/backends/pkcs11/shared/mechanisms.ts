@@ -5,11 +5,8 @@ export const mechanismNames = ['aes-gcm', 'aes-kwp', 'aes-kw', 'aes-cbc-hmac', '
 
 export type MechanismName = (typeof mechanismNames)[number]
 
-/** Attributes that keep a key from being a KEK unless the operator excepts them by these names. */
-export const weaknessNames = [
-  'CKA_SENSITIVE',
-  'CKA_EXTRACTABLE',
-  'CKA_PRIVATE',
+/** What a key may be allowed to do. */
+export const usageNames = [
   'CKA_ENCRYPT',
   'CKA_DECRYPT',
   'CKA_WRAP',
@@ -18,5 +15,10 @@ export const weaknessNames = [
   'CKA_VERIFY',
   'CKA_DERIVE',
 ] as const
+
+export type UsageName = (typeof usageNames)[number]
+
+/** Attributes that keep a key from being a KEK unless the operator excepts them by these names. */
+export const weaknessNames = ['CKA_SENSITIVE', 'CKA_EXTRACTABLE', 'CKA_PRIVATE', ...usageNames] as const
 
 export type WeaknessName = (typeof weaknessNames)[number]

@@ -1,7 +1,7 @@
 /** Which way to wrap does a KEK take on its token, and how is each format unwrapped? */
 import { randomBytes } from 'node:crypto'
 import { formatOf, isRsaFormat, type WrapFormat } from '../../shared/formats.js'
-import type { MechanismName, WeaknessName } from '../../shared/mechanisms.js'
+import type { MechanismName, UsageName } from '../../shared/mechanisms.js'
 import { HsmError } from '../cryptoki.js'
 import type { Token } from '../token.js'
 import { aesCbcHmac, unwrapCbcHmac } from './aes_cbc_hmac.js'
@@ -75,8 +75,8 @@ export function chooseStrategy(
   token: Token,
   kek: Kek,
   wanted: MechanismName | 'auto',
-  may: (attribute: WeaknessName) => boolean,
-  where = 'the KEK',
+  may: (attribute: UsageName) => boolean,
+  where: string,
 ): Choice {
   const isRsa = kek.identity.keyType.startsWith('RSA')
   const reasons: string[] = []

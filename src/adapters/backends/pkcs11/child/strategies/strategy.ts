@@ -7,7 +7,7 @@ import {
   CKR_GENERAL_ERROR,
   isKnownCkr,
 } from '../../shared/ckr.js'
-import type { MechanismName, WeaknessName } from '../../shared/mechanisms.js'
+import type { MechanismName, UsageName } from '../../shared/mechanisms.js'
 import type { KekIdentity } from '../../shared/messages.js'
 import { HsmError } from '../cryptoki.js'
 import type { Handle } from '../pkcs11js.js'
@@ -43,7 +43,7 @@ export interface Strategy {
   readonly by: 'C_Encrypt' | 'C_WrapKey'
   readonly keyType: 'AES' | 'RSA'
   /** What the KEK must be allowed to do, and nothing else. */
-  readonly usage: readonly WeaknessName[]
+  readonly usage: readonly UsageName[]
   /**
    * @param dek {@link DEK_BYTES} bytes; read only.
    * @returns A form of formats.ts, format byte first.

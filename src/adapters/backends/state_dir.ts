@@ -2,9 +2,10 @@
 import { constants } from 'node:fs'
 import { access, mkdir, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { KmsError, asKmsError } from '../../../ports/errors.js'
-import type { Finding } from '../../../ports/operations.js'
-import { isTrustedOwner } from '../file_owner.js'
+import { KmsError, asKmsError } from '../../ports/errors.js'
+import type { Finding } from '../../ports/operations.js'
+import { isTrustedOwner } from './file_owner.js'
+import { errorCode, UNKNOWN_ERROR } from './system_error.js'
 
 /**
  * Makes the folder, mode 0700, where only its parent exists.
@@ -17,7 +18,8 @@ export async function openStateDir(path: string): Promise<void> {
     await mkdir(path, { mode: 0o700 })
   } catch (error) {
     // On a disk that is read-only, it may be there all the same.
-    if (!['EEXIST', 'EROFS', 'EACCES'].includes(codeOf(error))) throw refused(path, makingFailed(path, error))
+    if (!['EEXIST', 'EROFS', 'EACCES'].includes(errorCode(error) ?? ''))
+      throw refused(path, makingFailed(path, error))
   }
   await refuseUnsafe(path)
 }
@@ -56,25 +58,21 @@ async function refuseUnsafe(path: string): Promise<void> {
 async function isAbsent(path: string): Promise<boolean> {
   return stat(path).then(
     () => false,
-    (error: unknown) => codeOf(error) === 'ENOENT',
+    (error: unknown) => errorCode(error) === 'ENOENT',
   )
 }
 
 async function mayWrite(folder: string): Promise<void> {
   await access(folder, constants.W_OK | constants.X_OK).catch((error: unknown) => {
-    throw refused(folder, `cannot be written by us: ${codeOf(error)}`)
+    throw refused(folder, `cannot be written by us: ${errorCode(error) ?? UNKNOWN_ERROR}`)
   })
 }
 
 function makingFailed(path: string, error: unknown): string {
-  const code = codeOf(error)
+  const code = errorCode(error)
   return code === 'ENOENT'
     ? `cannot be made, since ${dirname(path)} does not exist`
-    : `cannot be used: ${code}`
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+    : `cannot be used: ${code ?? UNKNOWN_ERROR}`
 }
 
 function refused(path: string, why: string): KmsError {
