@@ -9,7 +9,8 @@ import { withLayer } from './key_wrapper_layer.js'
 /**
  * Repeats a call up to `maxRetries` times while its error is retryable and its deadline allows another try.
  * Waits a random time between 0 and a bound that starts at `initialDelayMs` and doubles up to `maxDelayMs`: full
- * jitter, so that many nodes do not come back in step.
+ * jitter, so that many nodes do not come back in step. A backend that says how long it wants to be left alone is left
+ * alone so long, and the jitter on top; the call fails at once where its deadline does not allow that.
  */
 export function retried(inner: KeyWrapper, policy: RetryConfig, clock: Clock): KeyWrapper {
   return withLayer(inner, async (_operation, options, call) => {
@@ -19,7 +20,7 @@ export function retried(inner: KeyWrapper, policy: RetryConfig, clock: Clock): K
       } catch (thrown) {
         const error = asKmsError(thrown)
         if (!error.retryable || attempt >= policy.maxRetries || options.signal?.aborted === true) throw error
-        const delayMs = jitteredDelayMs(policy, attempt)
+        const delayMs = (error.retryAfterMs ?? 0) + jitteredDelayMs(policy, attempt)
         if (clock.nowMs() + delayMs >= options.deadlineMs) throw error
         await clock.sleep(delayMs, options.signal)
         if (isOver(options, clock)) throw error

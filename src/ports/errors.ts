@@ -191,11 +191,18 @@ export type KmsErrorCode = keyof typeof errorCodes
 export class KmsError extends Error {
   override readonly name = 'KmsError'
   readonly code: KmsErrorCode
+  /** How long the backend wants to be left alone, from now on; `undefined` where it does not say. */
+  readonly retryAfterMs: number | undefined
 
   /** @param message One line: what, where and, where it helps, what to do. Nothing secret. */
-  constructor(code: KmsErrorCode, message: string, options?: { cause?: unknown }) {
+  constructor(
+    code: KmsErrorCode,
+    message: string,
+    options?: { readonly cause?: unknown; readonly retryAfterMs?: number | undefined },
+  ) {
     super(message, options)
     this.code = code
+    this.retryAfterMs = options?.retryAfterMs
   }
 
   get fault(): Fault {

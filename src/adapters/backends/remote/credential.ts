@@ -1,0 +1,142 @@
+/** A token that we hold for a while: obtained when it is first needed, renewed before it ends, by one for all. */
+import type { Clock } from '../../../ports/clock.js'
+import { asKmsError, KmsError } from '../../../ports/errors.js'
+import type { CallOptions } from '../../../ports/key_wrapper.js'
+import type { Logger } from '../../../ports/logger.js'
+
+/** What a service gave us. */
+export interface Lease<T> {
+  readonly value: T
+  /** How long it holds from now; `undefined`: without end. */
+  readonly lifetimeMs: number | undefined
+}
+
+export interface CredentialOptions<T> {
+  readonly clock: Clock
+  readonly logger: Logger
+  /** In log lines: `the Vault token`. */
+  readonly what: string
+  /** How long to obtain one may take: it outlives the caller that began it. */
+  readonly timeoutMs: number
+  /** The share of its life after which it is renewed in the background: 0.5 for half of it. */
+  readonly renewAfter: number
+  /**
+   * @param held What is to be renewed; `undefined`: begin anew, since there is none or the service refused it.
+   * @throws {KmsError}
+   */
+  readonly obtain: (held: T | undefined, signal: AbortSignal) => Promise<Lease<T>>
+}
+
+/** After a failed renewal in the background, as long as the lease holds. */
+const RETRY_RENEWAL_MS = 1000
+
+/** However short a lease is, the service is not asked without a rest. */
+const MIN_RENEWAL_PAUSE_MS = 250
+
+/** Less than this before its end, a lease is not used any more: the call with it would come too late. */
+const MARGIN_MS = 100
+
+interface Held<T> {
+  readonly value: T
+  readonly endMs: number
+}
+
+export class Credential<T> {
+  readonly #options: CredentialOptions<T>
+  readonly #closed = new AbortController()
+  #held: Held<T> | undefined
+  #flight: Promise<Held<T>> | undefined
+
+  constructor(options: CredentialOptions<T>) {
+    this.#options = options
+  }
+
+  /**
+   * The one we hold, else a new one; all who wait share the work. Who leaves at his own deadline cancels nobody.
+   *
+   * @throws {KmsError} What `obtain` throws; `ERR_SHUTTING_DOWN` after {@link close}.
+   */
+  async get(options: Pick<CallOptions, 'signal'> = {}): Promise<T> {
+    const held = this.#held
+    if (held !== undefined && this.#options.clock.nowMs() < held.endMs - MARGIN_MS) return held.value
+    const { value } = await untilAborted(this.#join(undefined), options.signal)
+    return value
+  }
+
+  /** The service refused `value`: the next {@link get} begins anew, unless another has replaced it already. */
+  invalidate(value: T): void {
+    if (this.#held?.value === value) this.#held = undefined
+  }
+
+  /** Forgets what it holds and ends the renewal. */
+  close(): void {
+    this.#closed.abort()
+    this.#held = undefined
+  }
+
+  /** What is held now, for the service to be told that we end; obtains nothing. */
+  get current(): T | undefined {
+    return this.#held?.value
+  }
+
+  #assertOpen(): void {
+    if (this.#closed.signal.aborted) throw new KmsError('ERR_SHUTTING_DOWN', 'the plugin is stopping')
+  }
+
+  async #join(held: T | undefined): Promise<Held<T>> {
+    this.#flight ??= this.#obtain(held).finally(() => {
+      this.#flight = undefined
+    })
+    // When every waiter has left, nobody else listens to a failure.
+    this.#flight.catch(() => undefined)
+    return this.#flight
+  }
+
+  async #obtain(held: T | undefined): Promise<Held<T>> {
+    const { clock, timeoutMs, obtain } = this.#options
+    this.#assertOpen()
+    // Counted from before the question: the answer may have been long on its way.
+    const askedMs = clock.nowMs()
+    const signal = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(timeoutMs)])
+    const { value, lifetimeMs } = await obtain(held, signal)
+    this.#assertOpen()
+    const fresh = { value, endMs: lifetimeMs === undefined ? Infinity : askedMs + lifetimeMs }
+    this.#held = fresh
+    if (lifetimeMs !== undefined) void this.#renewLater(fresh, lifetimeMs * this.#options.renewAfter)
+    return fresh
+  }
+
+  /** Ends when `held` is not what we hold any more: its successor has a renewal of its own. */
+  async #renewLater(held: Held<T>, afterMs: number): Promise<void> {
+    const { clock, logger, what } = this.#options
+    let pauseMs = Math.max(afterMs, MIN_RENEWAL_PAUSE_MS)
+    for (;;) {
+      await clock.sleep(pauseMs, this.#closed.signal)
+      if (this.#closed.signal.aborted || this.#held !== held) return
+      try {
+        await this.#join(held.value)
+        return
+      } catch (error) {
+        const { code, message } = asKmsError(error)
+        logger.warn(`${what} could not be renewed`, { code, reason: message })
+      }
+      if (clock.nowMs() >= held.endMs) return
+      pauseMs = RETRY_RENEWAL_MS
+    }
+  }
+}
+
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work
+  let leave!: () => void
+  const aborted = new Promise<never>((_, reject) => {
+    leave = () => reject(new KmsError('ERR_DEADLINE_EXCEEDED', 'the deadline passed before we were let in'))
+    if (signal.aborted) leave()
+    else signal.addEventListener('abort', leave, { once: true })
+  })
+  try {
+    return await Promise.race([work, aborted])
+  } finally {
+    signal.removeEventListener('abort', leave)
+  }
+}
