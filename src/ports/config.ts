@@ -19,6 +19,8 @@ export interface ServerConfig {
   readonly socketGroup: string
   readonly kmsV1: boolean
   readonly drainTimeoutMs: number
+  /** How long to wait after a start that failed before the next; 0: there is none. */
+  readonly restartDelayMs: number
   /** Absolute path of the folder for what must outlast a restart; `undefined`: there is none. */
   readonly stateDir: string | undefined
 }

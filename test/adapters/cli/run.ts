@@ -53,6 +53,7 @@ export function someConfig(logLevel: LogConfig['level'] = 'info'): Config {
       socketGroup: '',
       kmsV1: false,
       drainTimeoutMs: 5000,
+      restartDelayMs: 0,
       stateDir: undefined,
     },
     envelope: {

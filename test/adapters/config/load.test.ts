@@ -142,6 +142,7 @@ describe('single values', () => {
         socketGroup: '',
         kmsV1: false,
         drainTimeoutMs: 5000,
+        restartDelayMs: 0,
         stateDir: undefined,
       },
       envelope: {

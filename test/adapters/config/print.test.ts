@@ -18,6 +18,7 @@ const server = fc
     socketGroup: fc.constantFrom('', 'kube', '1000', '0', 'yes', 'null'),
     kmsV1: fc.boolean(),
     drainTimeoutMs: fc.integer({ min: 0, max: 300_000 }),
+    restartDelayMs: fc.integer({ min: 0, max: 3_600_000 }),
     stateDir: fc.constantFrom(undefined, '/var/lib/kmsplugin', '/a b/#c'),
   })
   .map((value) => (value.socketGroup === '' ? value : { ...value, socketMode: 0o660 }))
