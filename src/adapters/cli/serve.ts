@@ -16,8 +16,8 @@ export const serve: Command = {
   flags: [configFlag],
   maxWords: 0,
   async run(invocation) {
-    const config = await loadConfig(invocation)
-    if (config === undefined) return EXIT.config
-    return invocation.services.serve(config, configPath(invocation))
+    const loaded = await loadConfig(invocation)
+    if (loaded === undefined) return EXIT.config
+    return invocation.services.serve(loaded.config, configPath(invocation), loaded.notices)
   },
 }

@@ -44,7 +44,7 @@ async function validate(parsed: ParsedYaml, backends: BackendSchemas): Promise<C
   const all = [...single, ...brokenRules(settings, single, isGiven)]
   if (all.length > 0) return { problems: located(all, parsed) }
   const config: Config = { ...settings, primary, keys }
-  return { config, problems: [] }
+  return { config, problems: [], notices: [] }
 }
 
 function unknownSections(root: Readonly<Record<string, unknown>>): Mistake[] {

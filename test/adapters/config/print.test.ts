@@ -132,7 +132,11 @@ describe('printing', () => {
   test('a printed config loads to the same config', async () => {
     await fc.assert(
       fc.asyncProperty(configs, async (config) => {
-        expect(await source.load(fileWith(source.print(config)))).toEqual({ config, problems: [] })
+        expect(await source.load(fileWith(source.print(config)))).toEqual({
+          config,
+          problems: [],
+          notices: [],
+        })
       }),
       { numRuns: 300 },
     )
