@@ -271,10 +271,3 @@ describe('keys', () => {
     ])
   })
 })
-
-test.each(['SERVER_CONFIG:\n  SOCKET: x\n', 'KP_CONFIG: {}\n', `${minimal}LOGGER:\n`])(
-  'the IBM layout (%j) is one problem that says it is not read yet',
-  async (text) => {
-    expect(await textOf(text)).toMatch(/IBM layout.*not read yet/)
-  },
-)
