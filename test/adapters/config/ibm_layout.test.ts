@@ -542,6 +542,8 @@ describe('several root keys in a list', () => {
     [[], ['17 KP_CONFIG']],
     [[{ ...item(1, 'x'), VERSION: undefined }], ['- KP_CONFIG.0.VERSION']],
     [[item('1', 'x')], ['18 KP_CONFIG.0.VERSION']],
+    [[item(1.5, 'x')], ['18 KP_CONFIG.0.VERSION']],
+    [[item(0, 'x')], ['18 KP_CONFIG.0.VERSION']],
     [[item(1, 'x'), item(1, 'y')], ['19 KP_CONFIG.1.VERSION']],
     [[item(1, 'x'), 'y'], ['19 KP_CONFIG.1']],
     [

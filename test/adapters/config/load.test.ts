@@ -97,6 +97,8 @@ describe('single values', () => {
   })
 
   test.each([
+    ['server.restartDelay', '3601s'],
+    ['server.restartDelay', '-1s'],
     ['envelope.dekMaxSeals', '0'],
     ['envelope.dekMaxSeals', '4294967297'],
     ['envelope.dekMaxBytes', '0'],

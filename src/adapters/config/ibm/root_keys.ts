@@ -62,7 +62,7 @@ function readList(content: readonly unknown[], file: string): RootKeys {
 
 function versionOf(item: unknown): number | undefined {
   if (typeof item !== 'object' || item === null || !('VERSION' in item)) return undefined
-  return typeof item.VERSION === 'number' ? item.VERSION : undefined
+  return Number.isSafeInteger(item.VERSION) ? Number(item.VERSION) : undefined
 }
 
 /** Whether it says already that the version of this item, or the item, is wrong. */

@@ -69,7 +69,7 @@ export const apiKey: Reading = (value, file) => {
   const given = textOf(value, 'file:/etc/kmsplugin/api-key')
   if (given === '')
     throw new Error('is empty; write the API key, or file: and the path of a file that holds it')
-  if (isReference('apiKey', given)) return { value: given }
+  if (isReference(given)) return { value: given }
   return {
     value: apiKeyIn(file),
     notice:
