@@ -63,6 +63,7 @@ describe('a mistake is reported at the key of the file, with its line', () => {
     ['SERVER_CONFIG.TOKEN_URL', ''],
     ['SERVER_CONFIG.TOKEN_URL_CA_FILE', 'ca.pem'],
     ['SERVER_CONFIG.API_KEY', ''],
+    ['SERVER_CONFIG.API_KEY', ' '],
     ['SERVER_CONFIG.API_KEY', 12345],
     ['SERVER_CONFIG.API_KEY', undefined],
     ['SERVER_CONFIG.HEALTHZ_PATH', 'healthz'],

@@ -67,7 +67,7 @@ export const listenAddress: Reading = (value) => {
 /** The literal never leaves the file: what stands for it says where it is. */
 export const apiKey: Reading = (value, file) => {
   const given = textOf(value, 'file:/etc/kmsplugin/api-key')
-  if (given === '')
+  if (given.trim() === '')
     throw new Error('is empty; write the API key, or file: and the path of a file that holds it')
   if (isReference(given)) return { value: given }
   return {
