@@ -90,6 +90,6 @@ export interface ConfigSource {
   load(file: string): Promise<ConfigResult>
   /** The effective configuration as YAML with secrets masked: what {@link load} reads back to the same. */
   print(config: Config): string
-  /** JSON Schema (draft 2020-12) of the file. */
+  /** JSON Schema (draft 2020-12) of a file in our own layout. */
   schema(): Promise<object>
 }
