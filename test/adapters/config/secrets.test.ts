@@ -67,6 +67,8 @@ describe('secrets', () => {
     'token: x',
     'clientSecret: x',
     'pin: file:x',
+    'pin: ibm-config:/etc/kmsplugin-config.yaml',
+    'apiKey: ibm-config:x',
     'pin: "env:"',
     'pin: [file:/x]',
     'a: {pin: x}',
@@ -81,6 +83,7 @@ describe('secrets', () => {
   test.each([
     'pin: file:/etc/pin',
     'pin: env:HSM_PIN',
+    'apiKey: ibm-config:/etc/kmsplugin-config.yaml',
     'tokenLabel: x',
     'keyId: x',
     'spin: x',
