@@ -15,7 +15,7 @@ const READER_ACTIONS = ['wrap', 'unwrap', 'metadata', 'versions']
 
 export class FakeIbm {
   readonly iam = new FakeIam(() => this.nowMs)
-  readonly instanceId = randomUUID()
+  readonly instanceId: string = randomUUID()
   readonly #instances = new Map<string, FakeKey[]>([[this.instanceId, []]])
   #server: FakeServer | undefined
   /** The clock of both services. */
@@ -90,7 +90,7 @@ export class FakeIbm {
       const message = 'Requested change is not compliant with configuration rules'
       throw new Refusal(403, 'Forbidden', 'CONFIG_RULE_CONFLICT_ERR', message)
     }
-    const instance = String(request.headers['bluemix-instance'] ?? '')
+    const instance = String(request.headers['bluemix-instance'] ?? '').toLowerCase()
     if (!UUID.test(instance)) {
       throw new Refusal(
         400,

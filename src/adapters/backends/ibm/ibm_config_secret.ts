@@ -47,7 +47,6 @@ function parse(text: string): Document.Parsed {
     stringKeys: true,
     uniqueKeys: true,
     prettyErrors: false,
-    logLevel: 'silent',
   })
 }
 
