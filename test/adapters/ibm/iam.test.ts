@@ -119,6 +119,14 @@ describe('a token of IAM', () => {
     expect(subject.fake.kmsRequests.length).toBe(3)
   })
 
+  test('that the KMS takes no more is replaced once for all calls under way', async () => {
+    const wrapper = open()
+    await wrapper.currentKeyId(options)
+    subject.fake.iam.endTokens()
+    await Promise.all(Array.from({ length: 30 }, async () => wrapper.currentKeyId(options)))
+    expect(exchanges()).toBe(2)
+  })
+
   test('is not fetched over and over for an API key that has no rights', async () => {
     subject.fake.iam.setRole(subject.apiKey, 'none')
     const wrapper = open()

@@ -89,6 +89,27 @@ describe('on the wire', () => {
   })
 })
 
+describe('an address that is unknown for a moment', () => {
+  test('does not keep the plugin from going back to it', async () => {
+    await wrapper.currentKeyId(options)
+    subject.fake.speaksOlderApi = true
+    await wrapper.wrap(dek, options)
+    subject.fake.speaksOlderApi = false
+    await wrapper.wrap(dek, options)
+    expect(lastRequest().url.pathname).toMatch(/\/actions\/wrap$/)
+  })
+
+  test('is not taken for missing rights, which the older addresses may need', async () => {
+    await wrapper.currentKeyId(options)
+    const { server } = subject.fake
+    server.fault = ({ url }) => {
+      if (url.pathname.endsWith('/metadata')) return { status: 404, body: '<html>' }
+      return url.pathname.startsWith('/api/') ? { status: 401, body: '' } : undefined
+    }
+    expect(await outcomeOf(wrapper.currentKeyId(options))).toBe('ERR_BACKEND_RESPONSE')
+  })
+})
+
 describe('the key id', () => {
   test('is made of the instance, the key’s own id and the version that the answer to wrap names', async () => {
     const { keyId } = await wrapper.wrap(dek, options)

@@ -82,13 +82,20 @@ export class IbmKmsClient {
     options: CallOptions,
   ): Promise<JsonObject> {
     const question = { action, idOrAlias, body, correlationId: randomUUID(), options }
-    let outcome = await this.#withToken(question, this.#dialect)
-    if ('error' in outcome && this.#dialect === today && isUnknownAddress(outcome.error)) {
-      outcome = await this.#withToken(question, older)
-      if ('answer' in outcome) this.#dialect = older
-    }
+    const outcome = await this.#inEitherDialect(question)
     if ('answer' in outcome) return outcome.answer
     throw kmsError(this.service, action, outcome.error, question.correlationId)
+  }
+
+  /** The dialect that has worked stays in use until its addresses are unknown. */
+  async #inEitherDialect(question: Question): Promise<Outcome> {
+    const outcome = await this.#withToken(question, this.#dialect)
+    if ('answer' in outcome || !isUnknownAddress(outcome.error)) return outcome
+    const other = this.#dialect === today ? older : today
+    const second = await this.#withToken(question, other)
+    if ('answer' in second) this.#dialect = other
+    // At an address that is none of the plugin's its rights do not matter.
+    return 'error' in second && isTokenRefused(second.error) ? outcome : second
   }
 
   /** A token that the service does not take any more is replaced, and the question put once again. */
