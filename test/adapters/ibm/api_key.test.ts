@@ -48,7 +48,8 @@ describe('the API key in the file of IBM’s plug-in', () => {
     ['two lines', `SERVER_CONFIG:\n  API_KEY: "${KEY}\\n${KEY}"\n`],
     ['a list in place of SERVER_CONFIG', `SERVER_CONFIG: ["${KEY}"]\n`],
     ['a text in place of SERVER_CONFIG', `SERVER_CONFIG: "${KEY}"\n`],
-    ['thousands of levels', `SERVER_CONFIG: ${'['.repeat(9000)}`],
+    ['thousands of levels', `SERVER_CONFIG: ${'['.repeat(9000)}${']'.repeat(9000)}`],
+    ['levels that end the process of who follows them', `${'? '.repeat(30_000)}x`],
     ['more than anybody writes', `${IBM_FILE}#${'x'.repeat(70_000)}`],
     ['another encoding', `SERVER_CONFIG:\n  API_KEY: "${KEY}\ufffd"\n`],
   ])('is refused in words that name the file and quote nothing: %s', async (_name, text) => {

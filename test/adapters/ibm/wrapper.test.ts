@@ -271,6 +271,16 @@ describe('the state of the key', () => {
     expect(await outcomeOf(wrapper.unwrap(wrapped, options))).toBe('OK')
   })
 
+  test.each([{ state: 5 }, { state: 1, deleted: true }])(
+    'deleted, however it is told: %j',
+    async (change) => {
+      const body = { resources: [{ id: subject.key.id, extractable: false, ...change }] }
+      await wrapper.currentKeyId(options)
+      subject.fake.server.failNext({ status: 200, body })
+      expect(await outcomeOf(wrapper.currentKeyId(options))).toBe('ERR_KEY_PENDING_DELETION')
+    },
+  )
+
   test('expired: it opens and does not seal, so it is good enough for a key that is not primary', async () => {
     const wrapped = await wrapper.wrap(dek, options)
     subject.key.state = 3

@@ -50,5 +50,5 @@ export function ciphertextOfBytes(bytes: Uint8Array): string | undefined {
 }
 
 function isCanonical(text: string, raw: Buffer): boolean {
-  return raw.length > 0 && raw.toString('base64') === text
+  return raw.toString('base64') === text
 }
