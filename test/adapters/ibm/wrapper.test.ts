@@ -196,6 +196,31 @@ describe('the key id', () => {
   })
 })
 
+describe('what a rotated key answers to unwrap', () => {
+  const plaintext = dek.toString('base64')
+  const rewrapped = { plaintext, ciphertext: 'QUJD' }
+
+  test.each([
+    ['no version', { plaintext }],
+    [
+      'the newest one for both',
+      { ...rewrapped, keyVersion: { id: 'new' }, rewrappedKeyVersion: { id: 'new' } },
+    ],
+    ['one version and two ciphertexts', { ...rewrapped, keyVersion: { id: 'new' } }],
+  ])('opens an old value although it does not tell which version it was: %s', async (_name, body) => {
+    const wrapped = await wrapper.wrap(dek, options)
+    subject.fake.server.failNext({ status: 200, body })
+    expect(Buffer.from(await wrapper.unwrap(wrapped, options)).equals(dek)).toBe(true)
+  })
+
+  test('is believed where it tells another version than the key id', async () => {
+    const wrapped = await wrapper.wrap(dek, options)
+    const body = { ...rewrapped, keyVersion: { id: 'old' }, rewrappedKeyVersion: { id: 'new' } }
+    subject.fake.server.failNext({ status: 200, body })
+    expect(await outcomeOf(wrapper.unwrap(wrapped, options))).toBe('ERR_DECRYPTION_FAILED')
+  })
+})
+
 describe('an unwrapped DEK is refused', () => {
   test('when its bytes belong to another version than the key id says', async () => {
     const old = await wrapper.wrap(dek, options)

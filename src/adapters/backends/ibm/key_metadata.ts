@@ -59,6 +59,17 @@ export function versionIdIn(answer: JsonObject): string | undefined {
   return idAt(objectAt(answer, 'keyVersion'), 'id')
 }
 
+/**
+ * The version that has wrapped what an answer to `unwrap` opened; `undefined` where the answer does not tell it: a
+ * rotated key adds the DEK as wrapped anew, and one version for both is the newer one's.
+ */
+export function openedVersionIn(answer: JsonObject): string | undefined {
+  const id = versionIdIn(answer)
+  if (textAt(answer, 'ciphertext') === undefined) return id
+  const rewrapped = idAt(objectAt(answer, 'rewrappedKeyVersion'), 'id')
+  return rewrapped === undefined || rewrapped === id ? undefined : id
+}
+
 interface Row {
   readonly when: (key: KeyMetadata, mustWrap: boolean) => boolean
   readonly error: (key: KeyMetadata, what: string) => KmsError

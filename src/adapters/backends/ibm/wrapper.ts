@@ -13,7 +13,13 @@ import { keyIdOf } from '../identity.js'
 import { base64At, malformed, textAt } from '../remote/json_answer.js'
 import { bytesOfCiphertext, ciphertextOfBytes } from './ciphertext.js'
 import { IbmKmsClient } from './client.js'
-import { assertUsable, keyMetadataIn, versionIdIn, type KeyMetadata } from './key_metadata.js'
+import {
+  assertUsable,
+  keyMetadataIn,
+  openedVersionIn,
+  versionIdIn,
+  type KeyMetadata,
+} from './key_metadata.js'
 import type { IbmSettings } from './settings.js'
 
 export class IbmKeyWrapper implements KeyWrapper {
@@ -64,7 +70,7 @@ export class IbmKeyWrapper implements KeyWrapper {
     const dek = base64At(answer, 'plaintext')
     if (dek === undefined) throw malformed(this.#client.service, 'no plaintext')
     // The newly wrapped DEK that a rotated key adds is not needed: kube-apiserver rewrites its data itself.
-    const isRightVersion = this.#isVersionOf(wrapped.keyId, key, versionIdIn(answer))
+    const isRightVersion = this.#isVersionOf(wrapped.keyId, key, openedVersionIn(answer))
     if (dek.length === DEK_BYTES && isRightVersion) return dek
     const { length } = dek
     dek.fill(0)
