@@ -4,6 +4,7 @@ import { erased, type AnyBackend } from './backend.js'
 export const backends = {
   local: async () => erased((await import('./local/index.js')).local),
   pkcs11: async () => erased((await import('./pkcs11/index.js')).pkcs11),
+  vault: async () => erased((await import('./vault/index.js')).vault),
 } satisfies Record<string, () => Promise<AnyBackend>>
 
 export type BackendName = keyof typeof backends
