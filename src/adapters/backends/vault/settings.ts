@@ -27,53 +27,64 @@ function shortText(meaning: string) {
   return z.string().min(1, 'must not be empty').max(1024).describe(meaning)
 }
 
+/** A token that the kubelet writes, and that everybody in the pod may read. */
+function jwt(meaning: string) {
+  return secretReference(meaning).describe(
+    `${meaning} As \`file:/absolute/path\`, which others may read but not write and which is read anew at each login, or \`env:NAME\`.`,
+  )
+}
+
 function mount(fallback: string) {
   return parts('Where the auth method is mounted, below `auth/`.').default(fallback)
 }
 
-const auth = z.discriminatedUnion('method', [
-  z.strictObject({
-    method: z
-      .literal('token')
-      .describe('A token that somebody else makes and keeps alive, such as Vault Agent.'),
-    token: secretReference('token: the Vault token.'),
-  }),
-  z.strictObject({
-    method: z.literal('approle').describe('AppRole.'),
-    roleId: shortText('approle: the role id. It is no secret.'),
-    secretId: secretReference(
-      'approle: the secret id; absent for a role with `bind_secret_id=false`.',
-    ).optional(),
-    mount: mount('approle'),
-  }),
-  z.strictObject({
-    method: z
-      .literal('kubernetes')
-      .describe('The service account of the pod, which Vault has kube-apiserver vouch for.'),
-    role: shortText('kubernetes: the role in Vault.'),
-    jwt: secretReference(
-      'kubernetes: the token of the service account; the file may be readable by others.',
-    ).default(SERVICE_ACCOUNT_TOKEN),
-    mount: mount('kubernetes'),
-  }),
-  z.strictObject({
-    method: z.literal('jwt').describe('A JWT whose signature Vault checks itself.'),
-    role: shortText('jwt: the role in Vault.'),
-    jwt: secretReference('jwt: the JWT; the file may be readable by others.'),
-    mount: mount('jwt'),
-  }),
-  z.strictObject({
-    method: z.literal('cert').describe('The client certificate, `clientCertFile`.'),
-    role: shortText('cert: the role in Vault; absent: whichever fits the certificate.').optional(),
-    mount: mount('cert'),
-  }),
-  z.strictObject({
-    method: z.literal('userpass').describe('User name and password.'),
-    username: part('userpass: the user name.'),
-    password: secretReference('userpass: the password.'),
-    mount: mount('userpass'),
-  }),
-])
+const auth = z.discriminatedUnion(
+  'method',
+  [
+    z.strictObject({
+      method: z
+        .literal('token')
+        .describe('A token that somebody else makes and keeps alive, such as Vault Agent.'),
+      token: secretReference('token: the Vault token.'),
+    }),
+    z.strictObject({
+      method: z.literal('approle').describe('AppRole.'),
+      roleId: shortText('approle: the role id. It is no secret.'),
+      secretId: secretReference(
+        'approle: the secret id; absent for a role with `bind_secret_id=false`.',
+      ).optional(),
+      mount: mount('approle'),
+    }),
+    z.strictObject({
+      method: z
+        .literal('kubernetes')
+        .describe('The service account of the pod, which Vault has kube-apiserver vouch for.'),
+      role: shortText('kubernetes: the role in Vault.'),
+      jwt: jwt('kubernetes: the token of the service account.').default(SERVICE_ACCOUNT_TOKEN),
+      mount: mount('kubernetes'),
+    }),
+    z.strictObject({
+      method: z.literal('jwt').describe('A JWT whose signature Vault checks itself.'),
+      role: shortText('jwt: the role in Vault.'),
+      jwt: jwt('jwt: the JWT.'),
+      mount: mount('jwt'),
+    }),
+    z.strictObject({
+      method: z.literal('cert').describe('The client certificate, `clientCertFile`.'),
+      role: shortText('cert: the role in Vault; absent: whichever fits the certificate.').optional(),
+      mount: mount('cert'),
+    }),
+    z.strictObject({
+      method: z.literal('userpass').describe('User name and password.'),
+      username: part('userpass: the user name.'),
+      password: secretReference('userpass: the password.'),
+      mount: mount('userpass'),
+    }),
+  ],
+  {
+    error: 'must be one of token, approle, kubernetes, jwt, cert and userpass, with the settings of that one',
+  },
+)
 
 export const settings = z
   .strictObject({
