@@ -24,14 +24,20 @@ process.exit()
 
 /** Before any library loads, since some read their variables then. */
 function harden(): void {
-  // They would put requests and errors into the output: GRPC_TRACE, GRPC_NODE_TRACE and their kin.
+  // They would put requests, errors and the password of a proxy into the output: GRPC_TRACE and its kin, DEBUG.
   for (const name of Object.keys(process.env)) {
-    if (name.startsWith('GRPC_')) Reflect.deleteProperty(process.env, name)
+    if (name.startsWith('GRPC_') || name === 'DEBUG') Reflect.deleteProperty(process.env, name)
   }
   // Node.js has read these before us, and prints the bytes of requests and answers.
   for (const name of ['NODE_DEBUG', 'NODE_DEBUG_NATIVE']) {
     if ((process.env[name] ?? '') === '') continue
     process.stderr.write(`kmsplugin: ${name} is set, so Node.js would print plaintext; unset it\n`)
+    process.exit(EXIT_CONFIG)
+  }
+  if (process.env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') {
+    process.stderr.write(
+      'kmsplugin: NODE_TLS_REJECT_UNAUTHORIZED is 0, so any server would be believed; unset it\n',
+    )
     process.exit(EXIT_CONFIG)
   }
   process.umask(0o077)

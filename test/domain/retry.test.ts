@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { retried } from '../../src/domain/retried_key_wrapper.js'
 import type { RetryConfig } from '../../src/ports/config.js'
-import { errorCodes, type KmsErrorCode } from '../../src/ports/errors.js'
+import { errorCodes, KmsError, type KmsErrorCode } from '../../src/ports/errors.js'
 import { FaultyKeyWrapper } from '../doubles/faulty_key_wrapper.js'
 import { ManualClock } from '../doubles/manual_clock.js'
 import { outcomeOf } from '../doubles/outcome.js'
@@ -120,6 +120,35 @@ describe('pauses', () => {
       expect(Math.min(...delaysMs)).toBeLessThan(bound * 0.1)
       expect(Math.max(...delaysMs)).toBeGreaterThan(bound * 0.9)
     })
+  })
+})
+
+describe('a backend that says how long it wants to be left alone', () => {
+  const leaveAlone = (retryAfterMs: number, ms: number) => {
+    const retrying = retriedWrapper({ maxRetries: 5 })
+    const { inner, clock } = retrying
+    const beganMs: number[] = []
+    inner.currentKeyId = async () => {
+      beganMs.push(clock.nowMs())
+      return Promise.reject(new KmsError('ERR_BACKEND_THROTTLED', 'slow down', { retryAfterMs }))
+    }
+    return { ...retrying, beganMs, outcome: retrying.ask(ms) }
+  }
+
+  test('is not asked again before that', async () => {
+    const { clock, beganMs, outcome } = leaveAlone(700, 2500)
+    await clock.advance(2500)
+    expect(await outcome).toBe('ERR_BACKEND_THROTTLED')
+    expect(beganMs.length).toBeGreaterThan(1)
+    const pauses = beganMs.slice(1).map((atMs, i) => atMs - beganMs[i]!)
+    expect(Math.min(...pauses)).toBeGreaterThanOrEqual(700)
+  })
+
+  test('is not asked again where nobody would wait so long, and the caller is told at once', async () => {
+    const { clock, beganMs, outcome } = leaveAlone(7000, 2500)
+    expect(await outcome).toBe('ERR_BACKEND_THROTTLED')
+    expect(beganMs).toHaveLength(1)
+    expect(clock.delaysMs).toEqual([])
   })
 })
 

@@ -105,6 +105,18 @@ test.each(['NODE_DEBUG', 'NODE_DEBUG_NATIVE'])(
   },
 )
 
+test('NODE_TLS_REJECT_UNAUTHORIZED=0, by which Node.js believes any server, is refused', async () => {
+  const sandbox = new Sandbox()
+  try {
+    const env = { NODE_TLS_REJECT_UNAUTHORIZED: '0' }
+    const { code, stderr } = await sandbox.run(['--version'], { env })
+    expect(code).toBe(78)
+    expect(stderr).toContain('NODE_TLS_REJECT_UNAUTHORIZED is 0')
+  } finally {
+    await sandbox.close()
+  }
+})
+
 describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('on a token'), () => {
   test('neither plaintext nor PIN, be it right or wrong', async () => {
     const sandbox = await HsmSandbox.make()

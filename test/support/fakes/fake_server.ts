@@ -2,8 +2,8 @@
 import { once } from 'node:events'
 import { createServer as createHttp, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createHttps, type ServerOptions } from 'node:https'
-import type { AddressInfo } from 'node:net'
-import { TLSSocket } from 'node:tls'
+import type { AddressInfo, Socket } from 'node:net'
+import { TLSSocket, type PeerCertificate } from 'node:tls'
 import { buffer } from 'node:stream/consumers'
 
 export interface FakeRequest {
@@ -12,7 +12,7 @@ export interface FakeRequest {
   readonly url: URL
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   readonly body: Buffer
-  /** The common name of the client's certificate; empty unless it sent one that the server's `ca` vouches for. */
+  /** The common name of the client's certificate; `undefined` unless it sent one that the server's `ca` vouches for. */
   readonly clientName: string | undefined
 }
 
@@ -36,6 +36,7 @@ export class FakeServer {
   readonly #server: Server
   readonly #handle: Handler
   readonly #scheme: string
+  readonly #sockets = new Set<Socket>()
   /** All that were read, faults included. */
   readonly requests: FakeRequest[] = []
   /** Looked at before each request; an answer of its own takes the place of the fake's. */
@@ -52,6 +53,10 @@ export class FakeServer {
     }
     this.#server = tls === undefined ? createHttp(listener) : createHttps(tls, listener)
     this.#server.on('tlsClientError', () => undefined)
+    this.#server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket)
+      socket.on('close', () => this.#sockets.delete(socket))
+    })
   }
 
   /** @param tls `undefined`: plain HTTP. */
@@ -83,21 +88,23 @@ export class FakeServer {
   async close(): Promise<void> {
     const closed = once(this.#server, 'close')
     this.#server.close()
-    this.#server.closeAllConnections()
+    // Also those that are still in their TLS handshake.
+    for (const socket of this.#sockets) socket.destroy()
     await closed
   }
 
   async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     const socket = incoming.socket
     const body = await buffer(incoming)
-    const name =
-      socket instanceof TLSSocket && socket.authorized ? socket.getPeerCertificate().subject.CN : ''
+    // A resumed session is authorized and has no certificate if its first handshake had none.
+    const peer: Partial<PeerCertificate> =
+      socket instanceof TLSSocket && socket.authorized ? socket.getPeerCertificate() : {}
     const request: FakeRequest = {
       method: incoming.method ?? '',
       url: new URL(incoming.url ?? '/', 'http://fake'),
       headers: incoming.headers,
       body,
-      clientName: [name].flat()[0],
+      clientName: [peer.subject?.CN].flat()[0],
     }
     this.requests.push(request)
     const fault = this.fault?.(request)

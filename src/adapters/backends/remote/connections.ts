@@ -129,20 +129,41 @@ function assertCertificates(pem: string): void {
   for (const certificate of certificates) new X509Certificate(certificate)
 }
 
+/** How long a proxy may take to open a tunnel. A socket that waits longer would wait for ever: nobody else ends it. */
+const TUNNEL_TIMEOUT_MS = 10_000
+
 /** TLS to the service inside a tunnel that an HTTP proxy opens (RFC 9110 section 9.3.6). */
 class TunnelAgent extends HttpsProxyAgent<string> {
   readonly #tls: ConnectionOptions
+  readonly #toProxy: HttpsProxyAgent<string>['connectOpts']
 
   constructor(proxy: URL, tls: ConnectionOptions) {
     super(proxy.href, POOL)
     this.#tls = tls
+    this.#toProxy = this.connectOpts
   }
 
   override async connect(
     request: ClientRequest,
     options: Parameters<HttpsProxyAgent<string>['connect']>[1],
   ): ReturnType<HttpsProxyAgent<string>['connect']> {
-    return super.connect(request, { ...options, ...this.#tls } as typeof options)
+    let status = 0
+    const overdue = new AbortController()
+    const timer = setTimeout(() => overdue.abort(), TUNNEL_TIMEOUT_MS)
+    request.once('proxyConnect', (answer: { readonly statusCode: number }) => (status = answer.statusCode))
+    try {
+      // Read by the library before it waits for anything.
+      this.connectOpts = { ...this.#toProxy, signal: overdue.signal }
+      const socket = await super.connect(request, { ...options, ...this.#tls } as typeof options)
+      if (status === 200) return socket
+      // Else the library hands on the proxy's refusal as if it came from the service.
+      socket.destroy()
+      const { host } = this.proxy
+      const text = `the proxy ${host} opens no way to ${options.host ?? 'the service'} (status ${status}); look at HTTPS_PROXY and NO_PROXY`
+      throw new KmsError('ERR_BACKEND_UNREACHABLE', text)
+    } finally {
+      clearTimeout(timer)
+    }
   }
 }
 

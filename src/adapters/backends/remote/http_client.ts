@@ -3,6 +3,7 @@ import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage 
 import { request as httpsRequest } from 'node:https'
 import { KmsError } from '../../../ports/errors.js'
 import type { Logger } from '../../../ports/logger.js'
+import { errorCode } from '../system_error.js'
 import { Connections, type TlsFiles } from './connections.js'
 import { transportError } from './transport_error.js'
 
@@ -98,11 +99,15 @@ export class HttpClient {
         agent,
         signal,
       })
+      // While a request waits for its connection, Node.js keeps the end of its signal to itself.
+      const leave = () => reject(new Error('aborted'))
+      signal.addEventListener('abort', leave, { once: true })
+      outgoing.on('close', () => signal.removeEventListener('abort', leave))
       outgoing.on('response', (incoming) => {
         readAnswer(incoming, service).then(resolve, reject)
       })
       outgoing.on('error', (error) => {
-        const isStale = outgoing.reusedSocket && 'code' in error && error.code === 'ECONNRESET'
+        const isStale = outgoing.reusedSocket && ['ECONNRESET', 'EPIPE'].includes(errorCode(error) ?? '')
         if (isStale && !signal.aborted) resolve('stale')
         else reject(error)
       })

@@ -48,10 +48,15 @@ export function transportError(service: string, error: unknown): KmsError {
   )
 }
 
-/** With several addresses of a name, the code of the first that failed. */
 function codeOf(error: unknown): string {
-  const code = errorCode(error)
-  if (code !== undefined) return code
+  // With several addresses of a name, that of the first that failed.
   const inner = error instanceof AggregateError ? (error.errors as unknown[]).map(errorCode) : []
-  return inner.find((one) => one !== undefined) ?? UNKNOWN_ERROR
+  const code = errorCode(error) ?? inner.find((one) => one !== undefined) ?? UNKNOWN_ERROR
+  return code === 'EPROTO' && error instanceof Error ? (openSslCode(error) ?? code) : code
+}
+
+/** Some failures of OpenSSL have their reason in the message only: `error:0A00010B:SSL routines::wrong version number:…`. */
+function openSslCode({ message }: Error): string | undefined {
+  const reason = /:SSL routines:[^:]*:([a-z0-9 ]+):/.exec(message)?.[1]
+  return reason === undefined ? undefined : `ERR_SSL_${reason.toUpperCase().replaceAll(' ', '_')}`
 }
