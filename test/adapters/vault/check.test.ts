@@ -132,6 +132,11 @@ describe('the key', () => {
     ['missing', () => bench.fake.transit.delete('kek'), /has not got the key kek/],
     ['soft-deleted', () => void (bench.fake.transit.get('kek')!.softDeleted = true), /soft-delete-restore/],
     [
+      'derived, without a context',
+      () => void bench.fake.transit.create('kek', { derived: true }),
+      /`context`/,
+    ],
+    [
       'of a type that cannot encrypt',
       () => void bench.fake.transit.create('kek', { type: 'ed25519' }),
       /ed25519/,

@@ -87,6 +87,14 @@ describe('the key id of a key on a server', () => {
     },
   )
 
+  test('that is of another KEK is unknown, and nothing is sent, not even to log in', async () => {
+    const other = bench.open({ settings: { keyName: 'other' } })
+    const wrapped = await bench.open().wrap(DEK, bench.options)
+    bench.takeAsked()
+    expect(await outcomeOf(other.unwrap(wrapped, bench.options))).toBe('ERR_KEY_UNKNOWN')
+    expect(bench.takeAsked()).toEqual([])
+  })
+
   test('a key id of the right KEK that no version has is unknown, and its bytes are not sent', async () => {
     const wrapper = bench.open()
     const wrapped = await wrapper.wrap(DEK, bench.options)

@@ -161,6 +161,20 @@ describe('a token of our own login', () => {
     const failure = await failureOf(wrapper.currentKeyId(bench.options))
     expect(failure).toMatch(/^ERR_CREDENTIALS_EXPIRED /)
     expect(bench.takeAsked()).toEqual([LOGIN, READ, LOGIN, READ, LOOKUP])
+    await failureOf(wrapper.currentKeyId(bench.options))
+    expect(bench.takeAsked()).toEqual([READ, LOOKUP])
+    bench.fake.server.fault = undefined
+    await bench.pass(10_000)
+    expect(await outcomeOf(wrapper.currentKeyId(bench.options))).toBe('OK')
+  })
+
+  test('of a role without the policy default does not lead to a login with each call', async () => {
+    bench.login('approle', 'role-id', ['the-secret-id'], { policies: [] })
+    const wrapper = bench.open()
+    for (let i = 0; i < 5; i += 1) {
+      expect(await failureOf(wrapper.currentKeyId(bench.options))).toMatch(/lookup-self/)
+    }
+    expect(bench.takeAsked().filter((path) => path === LOGIN)).toHaveLength(2)
   })
 
   test('ends with the plugin: it is revoked, and no timer is left', async () => {

@@ -125,7 +125,9 @@ function keyLines(key: TransitKey, settings: VaultSettings): Line[] {
       'is not derived, so that `context` changes nothing but the key id',
     ],
   ]
+  const isUnderivable = key.isDerived && settings.context === undefined
   return [
+    ...(isUnderivable ? ([['error', `${kek} is a derived key: set \`context\``]] as const) : []),
     ['ok', `${kek} is of type ${type}, version ${latestVersion}: ${key.currentKeyId}`],
     ...warnings.flatMap(([holds, text]): Line[] => (holds ? [['warning', `${kek} ${text}`]] : [])),
   ]

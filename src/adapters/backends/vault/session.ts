@@ -106,13 +106,13 @@ export class VaultSession {
       const text = `${service} knows us, and the policies of our token forbid ${path}; docs/vault.md has the policy to grant`
       return new KmsError('ERR_ACCESS_DENIED', text)
     }
-    this.#credential.invalidate(token)
-    const isGiven = this.#settings.auth.method === 'token'
-    if (isGiven) return new KmsError('ERR_LOGIN_REFUSED', `${service} does not know the token; replace it`)
-    return new KmsError(
-      'ERR_CREDENTIALS_EXPIRED',
-      `${service} does not know the token that it has just given us`,
-    )
+    if (this.#settings.auth.method === 'token') {
+      this.#credential.invalidate(token)
+      return new KmsError('ERR_LOGIN_REFUSED', `${service} does not know the token; replace it`)
+    }
+    // Kept, since a new one would be a lease more: after the rest it is replaced if it is still refused.
+    const text = `${service} lets us in and refuses the token that it gave us: its policies forbid ${path} and auth/token/lookup-self, or its nodes do not agree`
+    return new KmsError('ERR_CREDENTIALS_EXPIRED', text)
   }
 
   readonly #now = (): number => this.#deps.clock.nowMs()
