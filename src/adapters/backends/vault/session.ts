@@ -5,9 +5,9 @@ import type { CallOptions } from '../../../ports/key_wrapper.js'
 import { Credential, type Lease } from '../remote/credential.js'
 import { LoginGuard } from '../remote/login_guard.js'
 import { VaultClient, type VaultReply, type VaultRequest } from './client.js'
-import { errorOf } from './errors.js'
 import { givenToken, lookUp, readGiven } from './given_token.js'
-import { isGuarded, logIn, loginOf, tokenIn } from './login.js'
+import { isGuarded, logIn, loginOf } from './login.js'
+import { endsLater, renew } from './renewal.js'
 import type { VaultSettings } from './settings.js'
 import type { VaultToken } from './token.js'
 
@@ -18,12 +18,6 @@ const RELOGIN_REST_MS = 10_000
 
 /** For the server to hear that we end; nobody waits longer. */
 const REVOKE_MS = 1000
-
-/** Leases are whole seconds: two ends within one are the same. */
-const ROUNDING_MS = 1000
-
-/** Answers to a renewal that say nothing about the token. */
-const OUTAGE: readonly number[] = [412, 429, 472, 473, 502, 503, 504]
 
 export class VaultSession {
   readonly #settings: VaultSettings
@@ -118,17 +112,15 @@ export class VaultSession {
   readonly #now = (): number => this.#deps.clock.nowMs()
 
   async #obtain(held: VaultToken | undefined, signal: AbortSignal): Promise<Lease<VaultToken>> {
-    const token = (await this.#renewed(held, signal)) ?? (await this.#fresh(signal))
-    const { lifetimeMs } = token.facts
-    if (
-      held !== undefined &&
-      lifetimeMs !== undefined &&
-      token.isSameAs(held.text) &&
-      !token.facts.isOursToRevoke
-    ) {
-      this.#warnOfEnd(held, token, lifetimeMs)
+    const renewed = held === undefined ? undefined : await renew(this.#client, held, this.#now, signal)
+    const token = renewed ?? (await this.#fresh(signal))
+    if (held !== undefined && token.isSameAs(held.text) && !endsLater(held, token)) {
+      // A given one: it works to its end, and nobody but its owner can help.
+      const seconds = Math.round((token.facts.lifetimeMs ?? Infinity) / 1000)
+      const text = 'the Vault token cannot be renewed any more; replace it before it ends'
+      this.#deps.logger.warn(text, { seconds })
     }
-    return { value: token, lifetimeMs }
+    return { value: token, lifetimeMs: token.facts.lifetimeMs }
   }
 
   async #fresh(signal: AbortSignal): Promise<VaultToken> {
@@ -138,32 +130,6 @@ export class VaultSession {
     const login = await loginOf(auth, this.#deps.env)
     const attempt = async (): Promise<VaultToken> => logIn(this.#client, login, this.#now, signal)
     return isGuarded(login) ? this.#guard.attempt([JSON.stringify(login)], attempt) : attempt()
-  }
-
-  /** `undefined`: it cannot be renewed, or its end does not move any more. */
-  async #renewed(held: VaultToken | undefined, signal: AbortSignal): Promise<VaultToken | undefined> {
-    if (held === undefined || !held.facts.isRenewable) return undefined
-    const { askedMs: beforeMs, lifetimeMs = Infinity, isOursToRevoke } = held.facts
-    const askedMs = this.#now()
-    const path = 'auth/token/renew-self'
-    const reply = await this.#client.ask({ method: 'POST', path, body: {}, token: held }, signal)
-    const { service } = this.#client
-    if (OUTAGE.includes(reply.status)) throw errorOf({ service, path, kek: 'the token' }, reply)
-    const renewed = reply.status === 200 ? tokenIn(reply, service, askedMs, isOursToRevoke) : undefined
-    if (renewed === undefined) return undefined
-    const endsMs = askedMs + (renewed.facts.lifetimeMs ?? Infinity)
-    const hasGrown = endsMs > beforeMs + lifetimeMs + ROUNDING_MS
-    return hasGrown ? held.with(renewed.facts) : undefined
-  }
-
-  /** A given token whose end does not move any more works until then; nobody but its owner can help. */
-  #warnOfEnd(before: VaultToken, now: VaultToken, lifetimeMs: number): void {
-    const { askedMs, lifetimeMs: lifetimeBeforeMs = Infinity } = before.facts
-    if (now.facts.askedMs + lifetimeMs > askedMs + lifetimeBeforeMs + ROUNDING_MS) return
-    const seconds = Math.round(lifetimeMs / 1000)
-    this.#deps.logger.warn('the Vault token cannot be renewed any more; replace it before it ends', {
-      seconds,
-    })
   }
 
   /** A token that somebody else keeps in a file is replaced there before the old one ends. */
