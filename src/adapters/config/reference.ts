@@ -96,7 +96,7 @@ function formOf(schema: JsonSchema): string {
   if (schema.const !== undefined) return code(schema.const)
   if (schema.enum !== undefined) return schema.enum.map(code).join(', ')
   const variants = [...(schema.anyOf ?? []), ...(schema.oneOf ?? [])]
-  if (variants.length > 0) return variants.map(formOf).join(' or ')
+  if (variants.length > 0) return [...new Set(variants.map(formOf))].join(' or ')
   if (schema.type === 'string') return 'text'
   if (schema.type === 'boolean') return '`true` or `false`'
   if (schema.type === 'integer') return `whole number${bounds(schema)}`

@@ -2,14 +2,15 @@
  * Which settings of a key are secrets, and is what stands there a reference and no secret?
  *
  * Rule: no secret in the file, whatever a backend's schema would accept. Known by the last word of the name, so
- * `pin` and `apiKey` are secrets, `tokenLabel` and `keyId` are none.
+ * `pin`, `apiKey` and `secretId` are secrets, `tokenLabel`, `keyId` and `roleId` are none.
  */
 import { EMPTY_VALUE, type Mistake } from './mistake.js'
 
 /** What the printed config shows in place of a secret; not a reference, so it is refused when read back. */
 const MASK = '********'
 
-const lastWord = /(^| )(pin|password|passphrase|secret|token|credentials?|(api|access|private|secret) ?key)$/
+const lastWord =
+  /(^| )(pin|password|passphrase|secret|token|jwt|credentials?|secret ?id|(api|access|private|secret) ?key)$/
 
 /** A file by its absolute path, or an environment variable by its name. */
 const reference = /^(file:\/.+|env:[A-Za-z_][A-Za-z0-9_]*)$/s
