@@ -204,7 +204,7 @@ describe('a token of our own login', () => {
     async (path) => {
       const wrapper = bench.open()
       bench.fake.server.failNext('stall', Infinity, ({ url }) =>
-        path.endsWith(url.pathname.slice('/v1'.length)),
+        path.endsWith(url.pathname.slice('/v1/'.length)),
       )
       const call = outcomeOf(wrapper.currentKeyId(bench.options))
       await bench.until(() => bench.fake.asked.includes(path))
