@@ -117,5 +117,10 @@ function queryOf({ query = {} }: SdkRequest): string {
 
 function bodyOf({ body }: SdkRequest): { body?: string } {
   if (typeof body === 'string') return { body }
-  return body instanceof Uint8Array ? { body: Buffer.from(body).toString('utf8') } : {}
+  if (!(body instanceof Uint8Array)) return {}
+  // It may hold a DEK, and the SDK, which does not try again, has no use for it any more.
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  const text = bytes.toString('utf8')
+  bytes.fill(0)
+  return { body: text }
 }
