@@ -15,6 +15,7 @@ const clock = createSystemClock()
 /** Nothing of the machine that the tests run on: no credentials, no files, no metadata service. */
 const NOTHING = {
   AWS_EC2_METADATA_DISABLED: 'true',
+  AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
   AWS_SHARED_CREDENTIALS_FILE: '/nonexistent/credentials',
   AWS_CONFIG_FILE: '/nonexistent/config',
 }

@@ -56,7 +56,7 @@ export const settings = z
   })
   .superRefine(({ keyId, region }, context) => {
     const ofKey = regionOf(keyId)
-    if (region === undefined || ofKey === undefined || region === ofKey) return
+    if (region === undefined || !REGION.test(region) || ofKey === undefined || region === ofKey) return
     context.addIssue({ code: 'custom', path: ['region'], message: `is not that of keyId, which is ${ofKey}` })
   })
 
