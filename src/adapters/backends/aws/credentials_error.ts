@@ -1,7 +1,7 @@
 /** Why are there no credentials, and which of their sources was looked at? */
 import { KmsError } from '../../../ports/errors.js'
 import type { Logger } from '../../../ports/logger.js'
-import { errorCode } from '../system_error.js'
+import { errorCode, UNKNOWN_ERROR } from '../system_error.js'
 import { serviceError } from './service_error.js'
 import {
   containerUrl,
@@ -22,7 +22,8 @@ export interface Sources {
 export async function credentialsError(error: unknown, sources: Sources, logger: Logger): Promise<KmsError> {
   if (error instanceof KmsError) return error
   if (error instanceof Error && '$metadata' in error) return roleError(error, sources.env)
-  if (errorCode(error) !== undefined) return tokenFileError(error, sources.env)
+  const path = pathOf(error)
+  if (path !== undefined) return tokenFileError(path, errorCode(error) ?? UNKNOWN_ERROR)
   return noneFound(sources, logger)
 }
 
@@ -48,11 +49,11 @@ function roleError(error: Error, env: Env): KmsError {
   return new KmsError(code, message, { retryAfterMs })
 }
 
-function tokenFileError(error: unknown, env: Env): KmsError {
-  const file = env['AWS_WEB_IDENTITY_TOKEN_FILE'] ?? 'of a source of AWS credentials'
+/** A file of a token, as Node.js names it in its errors. */
+function tokenFileError(path: string, code: string): KmsError {
   return new KmsError(
     'ERR_CONFIG_INVALID',
-    `the web identity token file ${file} cannot be read (${errorCode(error) ?? ''}); static pods have no service account tokens: use the role of the instance there`,
+    `the token file ${path}, which the environment names for AWS credentials, cannot be read (${code}); static pods have no service account tokens: use the role of the instance there`,
   )
 }
 
@@ -83,4 +84,8 @@ async function noneFound({ env, profile }: Sources, logger: Logger): Promise<Kms
       `${before}; the last source is out: ${why} (not on EC2? a hop limit of 1 in a pod?)`,
     )
   }
+}
+
+function pathOf(error: unknown): string | undefined {
+  return error instanceof Error && 'path' in error && typeof error.path === 'string' ? error.path : undefined
 }
