@@ -296,7 +296,7 @@ describe('without credentials', () => {
 describe('the region', () => {
   const byId = (env: Env, change: Partial<AwsSettings> = {}): AwsKeyWrapper => {
     restore = useEnv({ ...envOf(aws.addIdentity()), ...env })
-    const wrapper = openOn(aws, kek.id, { region: undefined, ...change } as Partial<AwsSettings>, { logger })
+    const wrapper = openOn(aws, kek.id, { region: undefined, ...change }, { logger })
     opened.push(wrapper)
     return wrapper
   }
@@ -328,9 +328,12 @@ describe('the region', () => {
 })
 
 test('an endpoint in the environment without TLS is not used, since DEKs would cross the network', async () => {
-  const wrapper = open({ ...envOf(aws.addIdentity()), AWS_ENDPOINT_URL_KMS: 'http://kms.example.com' }, {
-    endpoint: undefined,
-  } as Partial<AwsSettings>)
+  const wrapper = open(
+    { ...envOf(aws.addIdentity()), AWS_ENDPOINT_URL_KMS: 'http://kms.example.com' },
+    {
+      endpoint: undefined,
+    },
+  )
   const { code, message } = await failure(wrapper)
   expect([code, message]).toEqual(['ERR_CONFIG_INVALID', expect.stringContaining('https://')])
 })

@@ -65,7 +65,8 @@ test('the built program writes no line that is not its own, on any Node.js', asy
     'config.yaml',
     `server:\n  socket: ${files.folder}/kms.sock\nprimary: cloud\nkeys:\n  cloud:\n    backend: aws\n    keyId: ${key.arn}\n    endpoint: ${aws.server.url}\n`,
   )
-  const { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: _unset, ...env } = process.env
+  const env = { ...process.env }
+  delete env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED']
   try {
     const { stdout, stderr } = await promisify(execFile)(
       process.execPath,

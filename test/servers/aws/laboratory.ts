@@ -30,9 +30,15 @@ export function laboratoryOf(localStack: LocalStack): Laboratory {
     makeKey: async ({ usage, spec } = {}) =>
       make({ KeyUsage: usage ?? 'ENCRYPT_DECRYPT', KeySpec: spec ?? 'SYMMETRIC_DEFAULT' }),
     makeWithoutMaterial: async () => make({ Origin: 'EXTERNAL' }),
-    disable: async (arn) => void (await kms.disableKey({ KeyId: arn })),
-    scheduleDeletion: async (arn) => void (await kms.scheduleKeyDeletion({ KeyId: arn })),
-    rotate: async (arn) => void (await kms.rotateKeyOnDemand({ KeyId: arn })),
+    disable: async (arn) => {
+      await kms.disableKey({ KeyId: arn })
+    },
+    scheduleDeletion: async (arn) => {
+      await kms.scheduleKeyDeletion({ KeyId: arn })
+    },
+    rotate: async (arn) => {
+      await kms.rotateKeyOnDemand({ KeyId: arn })
+    },
     setAlias: async (AliasName, arn) => {
       // By its id: an ARN in UpdateAlias is not found afterwards.
       const input = { AliasName, TargetKeyId: arn.split('/').at(-1) }

@@ -190,7 +190,7 @@ export async function outcomeOf(
   lab: Laboratory,
 ): Promise<string> {
   try {
-    return JSON.stringify(await request(lab)) ?? 'nothing'
+    return JSON.stringify(await request(lab))
   } catch (error) {
     return error instanceof Error ? error.name : 'no error'
   }
