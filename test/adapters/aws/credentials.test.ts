@@ -337,3 +337,18 @@ test('an endpoint in the environment without TLS is not used, since DEKs would c
   const { code, message } = await failure(wrapper)
   expect([code, message]).toEqual(['ERR_CONFIG_INVALID', expect.stringContaining('https://')])
 })
+
+test('a combination of endpoint and environment that AWS has no address for is a mistake in the configuration', async () => {
+  const wrapper = open({ ...envOf(aws.addIdentity()), AWS_USE_FIPS_ENDPOINT: 'true' })
+  const { code, message } = await failure(wrapper)
+  expect([code, message]).toEqual(['ERR_CONFIG_INVALID', expect.stringContaining('AWS_USE_FIPS_ENDPOINT')])
+})
+
+test('an instance that answers without a token is not believed: IMDSv1 is never used', async () => {
+  aws.machine.openInstanceRole = () => aws.openSession()
+  const wrapper = open(instance())
+  aws.metadata.fault = ({ method }) => (method === 'PUT' ? { status: 403, body: '' } : undefined)
+  expect((await failure(wrapper)).code).toBe('ERR_LOGIN_REFUSED')
+  const roles = aws.metadata.requests.filter(({ url }) => url.pathname.endsWith('/kmsplugin-node'))
+  expect(roles).toEqual([])
+})

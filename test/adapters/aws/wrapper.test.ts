@@ -55,6 +55,18 @@ describe('wrapping', () => {
     await fresh.close()
   })
 
+  test('however many values wait when the plugin starts, the key is looked at once for all', async () => {
+    const wrapped = await wrapper.wrap(dek, within())
+    const fresh = openOn(aws, kek.arn)
+    const before = aws.operations.length
+    const all = Array.from({ length: 50 }, async () => fresh.unwrap(wrapped, within()))
+    for (const one of await Promise.all(all)) expect(Buffer.from(one).equals(dek)).toBe(true)
+    const asked = aws.operations.slice(before)
+    expect(asked.filter((operation) => operation === 'DescribeKey')).toHaveLength(1)
+    expect(asked).toHaveLength(51)
+    await fresh.close()
+  })
+
   test('a blob that does not open to the same DEK is thrown away', async () => {
     const other = kek.encrypt(randomBytes(32), {}).toString('base64')
     aws.server.fault = ({ headers }) =>

@@ -60,6 +60,8 @@ async function obtain(parts: CredentialParts, signal: AbortSignal): Promise<Leas
     ignoreCache: true,
     timeout: SOURCE_TIMEOUT_MS,
     maxRetries: 0,
+    // Without a token, whatever on this machine can be made to fetch a URL could fetch our credentials.
+    ec2MetadataV1Disabled: true,
     clientConfig: { region, requestHandler: http, maxAttempts: 1 },
     // Without one the SDK writes to the console.
     logger: quiet(logger),

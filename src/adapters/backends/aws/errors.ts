@@ -157,6 +157,12 @@ const rows: readonly Row[] = [
       `does not accept ${action} with ${subject}; look at keyId, region and encryptionContext`,
   },
   {
+    names: ['EndpointError'],
+    code: 'ERR_CONFIG_INVALID',
+    says: () =>
+      'has no address that fits: look at endpoint, region, AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT',
+  },
+  {
     names: ['ExpiredTokenException', 'ExpiredToken'],
     refuses: 'credentials',
     code: 'ERR_CREDENTIALS_EXPIRED',

@@ -31,6 +31,8 @@ export class AwsKeyWrapper implements KeyWrapper {
   readonly #clock: Clock
   readonly #isAlias: boolean
   #seen: { readonly arn: string; readonly atMs: number } | undefined
+  /** A look for the sake of opening, shared by all who wait for it. */
+  #sharedLook: Promise<KeyLook> | undefined
 
   /** @param reference As configured: the alias or name of the key. */
   constructor(client: AwsKmsClient, clock: Clock, reference: string) {
@@ -73,7 +75,7 @@ export class AwsKeyWrapper implements KeyWrapper {
   }
 
   async unwrap({ keyId, bytes }: WrappedDek, options: CallOptions): Promise<Uint8Array> {
-    const arn = await this.#arnFor(keyId, options)
+    const arn = await this.#arnFor(keyId)
     if (bytes.length < 2 || bytes[0] !== FORMAT) throw altered('has another form than this plugin gives it')
     const { dek, materialId } = await this.#client.decrypt(arn, bytes.subarray(1), options)
     if (dek.length === DEK_BYTES && isMadeBy(keyId, arn, materialId)) return dek
@@ -87,17 +89,25 @@ export class AwsKeyWrapper implements KeyWrapper {
     await this.#client.close()
   }
 
-  async #look(options: CallOptions): Promise<KeyLook> {
+  async #look(options: Pick<CallOptions, 'signal'>): Promise<KeyLook> {
     const key = await this.#client.describe(options)
     this.#seen = { arn: key.arn, atMs: this.#clock.nowMs() }
     return key
   }
 
+  /** Thousands of values may wait for it when the plugin has just started; none of them may end it for the others. */
+  async #lookOnce(): Promise<KeyLook> {
+    this.#sharedLook ??= this.#look({}).finally(() => {
+      this.#sharedLook = undefined
+    })
+    return this.#sharedLook
+  }
+
   /** The ARN of our KEK, if the key id is one of its; nothing has been sent of the bytes by then. */
-  async #arnFor(keyId: KeyId, options: CallOptions): Promise<string> {
+  async #arnFor(keyId: KeyId): Promise<string> {
     if (this.#seen !== undefined && isOf(this.#seen.arn, keyId)) return this.#seen.arn
     const arn =
-      this.#seen !== undefined && this.#isSeenLately() ? this.#seen.arn : (await this.#look(options)).arn
+      this.#seen !== undefined && this.#isSeenLately() ? this.#seen.arn : (await this.#lookOnce()).arn
     if (isOf(arn, keyId)) return arn
     throw new KmsError(
       'ERR_KEY_UNKNOWN',
