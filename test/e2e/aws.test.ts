@@ -27,7 +27,9 @@ afterEach(async () => aws.close())
 
 function configWith(probeInterval: string): Settings {
   const cloud = { backend: 'aws', keyId: kek.arn, endpoint: aws.server.url }
-  return scene.sandbox.localConfig({ primary: 'cloud', keys: { cloud }, health: { probeInterval } })
+  // Calls are counted here: none may be tried again because this machine is busy.
+  const retry = { callTimeout: '10s', totalTimeout: '20s' }
+  return scene.sandbox.localConfig({ primary: 'cloud', keys: { cloud }, health: { probeInterval }, retry })
 }
 
 const env = (): Env => ({ ...envOf(identity), AWS_EC2_METADATA_DISABLED: 'true' })

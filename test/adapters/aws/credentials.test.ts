@@ -8,7 +8,7 @@ import { ManualClock } from '../../doubles/manual_clock.js'
 import { outcomeOf } from '../../doubles/outcome.js'
 import { RecordingLogger } from '../../doubles/recording_logger.js'
 import { PrivateFiles } from '../../support/certificates.js'
-import { FakeAws } from '../../support/fakes/aws.js'
+import { awsError, FakeAws } from '../../support/fakes/aws.js'
 import type { Identity } from '../../support/fakes/aws/identities.js'
 import type { FakeKey } from '../../support/fakes/aws/kms.js'
 import { envOf, openOn, useEnv, within, type Env, type Parts } from '../../support/aws_scene.js'
@@ -186,6 +186,21 @@ describe('credentials in a file', () => {
     expect((await failure(wrapper)).code).toBe('ERR_LOGIN_REFUSED')
     files.write('credentials', profileText('default', next))
     expect(await outcomeOf(wrapper.currentKeyId(within()))).toBe('OK')
+  })
+
+  test('that are refused again and again are asked for once a call, so that their source is not stormed', async () => {
+    const role = aws.addRole('kms', ['pod-jwt'])
+    const env = { AWS_ROLE_ARN: role.arn, AWS_WEB_IDENTITY_TOKEN_FILE: files.write('jwt', 'pod-jwt') }
+    const wrapper = open(env)
+    await wrapper.currentKeyId(within())
+    aws.server.fault = ({ headers }) =>
+      headers['x-amz-target'] === undefined ? undefined : awsError('UnrecognizedClientException')
+    const before = aws.server.requests.length
+    for (let i = 0; i < 5; i += 1) await failure(wrapper)
+    const toSts = aws.server.requests
+      .slice(before)
+      .filter(({ headers }) => headers['x-amz-target'] === undefined)
+    expect(toSts).toHaveLength(5)
   })
 
   test('with the wrong secret are refused, and the secret is not repeated', async () => {

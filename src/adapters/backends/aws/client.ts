@@ -100,9 +100,11 @@ export class AwsKmsClient {
     const within = signal === undefined ? {} : { signal }
     let connection: Connection | undefined
     let credentials: AwsCredentials | undefined
+    let heldBefore: AwsCredentials | undefined
     try {
       this.#assertOpen()
       connection = await this.#connected()
+      heldBefore = connection.credential.current
       credentials = await connection.credential.get(within)
       this.#assertOpen()
       const { kms, service } = connection
@@ -112,18 +114,20 @@ export class AwsKmsClient {
       const place = { service: connection?.service ?? 'AWS KMS', subject, action }
       const explained = serviceError(error, place)
       if (connection === undefined || credentials === undefined || !refusesCredentials(error)) throw explained
+      connection.credential.invalidate(credentials)
+      // What the source has just given is what it has.
+      if (credentials !== heldBefore) throw explained
       throw await this.#afterRefusal(connection, credentials, explained, within)
     }
   }
 
-  /** Drops what was refused, whatever its end was to be; tells whether its source has others by now. */
+  /** They were dropped, whatever their end was to be. Tells whether their source has others by now. */
   async #afterRefusal(
     { credential, service }: Connection,
     refused: AwsCredentials,
     error: KmsError,
     options: Within,
   ): Promise<KmsError> {
-    credential.invalidate(refused)
     try {
       const fresh = await credential.get(options)
       if (!sameCredentials(fresh, refused)) {
