@@ -106,6 +106,12 @@ describe('an error of the service, by its name', () => {
     expect(await outcomeOf(wrapper.currentKeyId(within()))).toBe('ERR_ACCESS_DENIED')
   })
 
+  test('the same text about a blob that AWS has just made is a missing right', async () => {
+    const text = 'The ciphertext refers to a customer master key that does not exist, or you are not allowed.'
+    aws.server.failNext(awsError('AccessDeniedException', text), Infinity, isA('Decrypt'))
+    expect(await outcomeOf(wrapper.wrap(dek, within()))).toBe('ERR_ACCESS_DENIED')
+  })
+
   test('the request id is given, for the support of AWS', async () => {
     const headers = { 'x-amzn-requestid': 'b1f0a2c4-0000-4000-8000-1234567890ab' }
     const answer = awsError('KMSInternalException', MESSAGE, 500)

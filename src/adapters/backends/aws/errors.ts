@@ -18,10 +18,11 @@ export interface Meaning {
 }
 
 interface Row extends Meaning {
-  readonly refuses?: 'credentials'
   readonly names: readonly string[]
   /** Only where the message is so; rows are read from the top. */
   readonly when?: (message: string, place: Place) => boolean
+  /** What is at fault where others of it may do. */
+  readonly refuses?: 'credentials'
 }
 
 const THROTTLED: Meaning = {

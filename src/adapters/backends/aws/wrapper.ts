@@ -128,7 +128,10 @@ export class AwsKeyWrapper implements KeyWrapper {
     options: CallOptions,
   ): Promise<string | undefined> {
     const opened = await this.#client.decrypt(arn, blob, options).catch((error: unknown) => {
-      if (error instanceof KmsError && error.code === 'ERR_DECRYPTION_FAILED') throw unverified()
+      if (!(error instanceof KmsError)) throw error
+      if (error.code === 'ERR_DECRYPTION_FAILED') throw unverified()
+      // The blob is as AWS has just made it: only the right can be missing.
+      if (error.code === 'ERR_UNWRAP_AMBIGUOUS') throw new KmsError('ERR_ACCESS_DENIED', error.message)
       throw error
     })
     const isSame = opened.dek.length === dek.length && timingSafeEqual(opened.dek, dek)
