@@ -3,8 +3,10 @@ import { erased, type AnyBackend } from './backend.js'
 
 export const backends = {
   aws: async () => erased((await import('./aws/index.js')).aws),
+  ibm: async () => erased((await import('./ibm/index.js')).ibm),
   local: async () => erased((await import('./local/index.js')).local),
   pkcs11: async () => erased((await import('./pkcs11/index.js')).pkcs11),
+  vault: async () => erased((await import('./vault/index.js')).vault),
 } satisfies Record<string, () => Promise<AnyBackend>>
 
 export type BackendName = keyof typeof backends

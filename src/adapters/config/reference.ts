@@ -34,6 +34,9 @@ missing or empty has its defaults.
 - \`kmsplugin config print\` shows the file as the plugin understands it, with every default.
 - \`kmsplugin config schema\` prints a JSON Schema for your editor and CI.
 
+This is our own layout. A file in that of the IBM Cloud Private KMS plug-in (\`SERVER_CONFIG\`, \`KP_CONFIG\`, \`LOGGER\`)
+is read as well: [ibm-kmsplugin-config.md](ibm-kmsplugin-config.md); \`config print\` prints it in ours.
+
 How values are written:
 
 - Unknown keys are errors. Nothing is read in two ways: \`yes\`, \`on\` and \`1\` are no switches.
@@ -93,7 +96,7 @@ function formOf(schema: JsonSchema): string {
   if (schema.const !== undefined) return code(schema.const)
   if (schema.enum !== undefined) return schema.enum.map(code).join(', ')
   const variants = [...(schema.anyOf ?? []), ...(schema.oneOf ?? [])]
-  if (variants.length > 0) return variants.map(formOf).join(' or ')
+  if (variants.length > 0) return [...new Set(variants.map(formOf))].join(' or ')
   if (schema.type === 'string') return 'text'
   if (schema.type === 'boolean') return '`true` or `false`'
   if (schema.type === 'integer') return `whole number${bounds(schema)}`

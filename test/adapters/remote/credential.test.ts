@@ -40,6 +40,17 @@ describe('a credential', () => {
     expect(asked).toEqual([undefined])
   })
 
+  test('that is refused again and again leaves no timer behind', async () => {
+    for (let i = 0; i < 20; i += 1) credential.invalidate(await credential.get())
+    await settled()
+    expect(clock.sleepers).toBe(0)
+    await credential.get()
+    expect(clock.sleepers).toBe(1)
+    credential.close()
+    await settled()
+    expect(clock.sleepers).toBe(0)
+  })
+
   test('is renewed at half of its life, and again at half of the next', async () => {
     await credential.get()
     await clock.advance(29_999)

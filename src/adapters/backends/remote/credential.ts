@@ -39,6 +39,8 @@ const MARGIN_MS = 100
 interface Held<T> {
   readonly value: T
   readonly endMs: number
+  /** Aborts when it is not what we hold any more: nobody waits for half of its life to find that out. */
+  readonly dropped: AbortController
 }
 
 export class Credential<T> {
@@ -65,13 +67,13 @@ export class Credential<T> {
 
   /** The service refused `value`: the next {@link get} begins anew, unless another has replaced it already. */
   invalidate(value: T): void {
-    if (this.#held?.value === value) this.#held = undefined
+    if (this.#held?.value === value) this.#hold(undefined)
   }
 
   /** Forgets what it holds and ends the renewal. */
   close(): void {
     this.#closed.abort()
-    this.#held = undefined
+    this.#hold(undefined)
   }
 
   /** What is held now, for the service to be told that we end; obtains nothing. */
@@ -100,10 +102,16 @@ export class Credential<T> {
     const signal = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(timeoutMs)])
     const { value, lifetimeMs } = await obtain(held, signal)
     this.#assertOpen()
-    const fresh = { value, endMs: lifetimeMs === undefined ? Infinity : askedMs + lifetimeMs }
-    this.#held = fresh
+    const endMs = lifetimeMs === undefined ? Infinity : askedMs + lifetimeMs
+    const fresh = { value, endMs, dropped: new AbortController() }
+    this.#hold(fresh)
     if (lifetimeMs !== undefined) void this.#renewLater(fresh, lifetimeMs * this.#options.renewAfter)
     return fresh
+  }
+
+  #hold(next: Held<T> | undefined): void {
+    this.#held?.dropped.abort()
+    this.#held = next
   }
 
   /** Ends when `held` is not what we hold any more: its successor has a renewal of its own. */
@@ -111,8 +119,8 @@ export class Credential<T> {
     const { clock, logger, what } = this.#options
     let pauseMs = Math.max(afterMs, MIN_RENEWAL_PAUSE_MS)
     for (;;) {
-      await clock.sleep(pauseMs, this.#closed.signal)
-      if (this.#closed.signal.aborted || this.#held !== held) return
+      await clock.sleep(pauseMs, held.dropped.signal)
+      if (this.#held !== held) return
       try {
         await this.#join(held.value)
         return
