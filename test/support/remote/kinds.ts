@@ -1,4 +1,6 @@
 /** The services on the network that the built program is tried with, each by the name of its backend. */
+import { envOf } from '../aws_scene.js'
+import { FakeAws } from '../fakes/aws.js'
 import { FakeIbm } from '../fakes/ibm.js'
 import { makeVersion } from '../fakes/ibm_keys.js'
 import { FakeVault } from '../fakes/vault.js'
@@ -6,6 +8,23 @@ import type { Canary } from '../canaries.js'
 import type { MakeRemoteKms } from './remote_kms.js'
 
 export const remoteKinds: Readonly<Record<string, MakeRemoteKms>> = {
+  aws: async (tls) => {
+    const fake = await FakeAws.start(tls)
+    const kek = fake.addKey()
+    const identity = fake.openSession()
+    return {
+      server: fake.server,
+      section: (endpoint, caFile) => ({ backend: 'aws', endpoint, caFile, keyId: kek.arn }),
+      env: { AWS_EC2_METADATA_DISABLED: 'true', ...envOf(identity) },
+      rotate: () => kek.rotate(),
+      canaries: () => [
+        canary('secret access key', identity.secretAccessKey),
+        canary('session token', identity.sessionToken ?? ''),
+      ],
+      close: async () => fake.close(),
+    }
+  },
+
   vault: async (tls, files) => {
     const fake = await FakeVault.start(tls)
     fake.transit.create('kek')
