@@ -1,29 +1,27 @@
 /** A real OpenBao server for one test file: on loopback, with TLS by an authority of the test, gone when the test is. */
 import type { ChildProcess } from 'node:child_process'
-import { mkdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { afterEach } from 'vitest'
 import { openBaoMissing, openBaoPath } from '../../../scripts/openbao.mjs'
-import { makeAuthority, PrivateFiles, type Authority } from '../../support/certificates.js'
+import type { Authority, PrivateFiles } from '../../support/certificates.js'
 import { endDaemon, signalGroup, startDaemon, until } from '../../support/modules/daemon.js'
-import { freePort } from '../../support/plugin.js'
 import { BaoApi, textOf } from './api.js'
 import { Operator } from './operator.js'
+import { makeParts, type Parts, type Storage } from './server_parts.js'
 
 /** Why these tests cannot run here; `undefined`: they can. */
 export const missing = openBaoMissing()
 
-/** `memory` starts in a blink and forgets all when it ends; `disk` (raft) outlives {@link OpenBao.kill}. */
-export type Storage = 'memory' | 'disk'
-
-interface Parts {
-  readonly files: PrivateFiles
-  readonly authority: Authority
-  readonly port: number
-  readonly configFile: string
-}
-
 /** The end of the log, for a test that failed. */
 const SHOWN_BYTES = 6000
+
+const running = new Set<OpenBao>()
+
+afterEach(({ task }) => {
+  if (task.result?.state !== 'fail') return
+  for (const server of running) console.error(`OpenBao at ${server.url}:\n${server.log()}`)
+})
 
 /**
  * Is started as in production, with a config file, and initialized and unsealed over its API: `-dev` would fix the
@@ -48,6 +46,7 @@ export class OpenBao {
       server.#rootToken = textOf(made, 'root_token')
       server.#unsealKey = String((made['keys_base64'] as unknown[])[0])
       await server.unseal()
+      running.add(server)
       return server
     } catch (error) {
       const log = server.log()
@@ -126,6 +125,7 @@ export class OpenBao {
 
   /** Safe to call twice. */
   async close(): Promise<void> {
+    running.delete(this)
     const daemon = this.#daemon
     this.#daemon = undefined
     if (daemon !== undefined) await endDaemon(daemon)
@@ -155,33 +155,4 @@ export class OpenBao {
       () => 0,
     )
   }
-}
-
-async function makeParts(storage: Storage): Promise<Parts> {
-  const files = new PrivateFiles()
-  const authority = await makeAuthority()
-  const { cert, key } = await authority.issue()
-  files.write('ca.pem', authority.cert)
-  const [port, clusterPort] = [await freePort(), await freePort()]
-  const data = join(files.folder, 'data')
-  mkdirSync(data, { mode: 0o700 })
-  const tcp = {
-    address: `127.0.0.1:${port}`,
-    cluster_address: `127.0.0.1:${clusterPort}`,
-    tls_cert_file: files.write('server.pem', cert),
-    tls_key_file: files.write('server.key', key),
-  }
-  const config = {
-    listener: [{ tcp }],
-    // The multiplier: one node alone need not wait long for its own election.
-    storage:
-      storage === 'memory'
-        ? { inmem: {} }
-        : { raft: { path: data, node_id: 'one', performance_multiplier: 1 } },
-    api_addr: `https://127.0.0.1:${port}`,
-    cluster_addr: `https://127.0.0.1:${clusterPort}`,
-    ui: false,
-    log_level: 'info',
-  }
-  return { files, authority, port, configFile: files.write('bao.json', JSON.stringify(config)) }
 }
