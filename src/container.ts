@@ -142,9 +142,9 @@ export function buildGraph(config: Config, host: Host, purpose: Purpose = { isCo
   container
     .bind(T.plugin)
     .toResolvedValue(
-      (kms, health, probe, opening, keys, logger) =>
-        createPlugin({ kms, health, probe, opening, keys, logger }),
-      [T.kms, T.healthEndpoint, T.probe, T.opening, T.keys, T.logger],
+      ({ server: { restartDelayMs } }, kms, health, probe, opening, keys, clock, logger) =>
+        createPlugin({ kms, health, probe, opening, keys, clock, logger, restartDelayMs }),
+      [T.config, T.kms, T.healthEndpoint, T.probe, T.opening, T.keys, T.clock, T.logger],
     )
   container.bind(T.preflight).toResolvedValue(makePreflight, [T.config, T.host, T.keys, T.clock, T.logger])
   container.bind(T.keyMaker).toResolvedValue(makeKeyMaker, [T.config, T.host, T.clock, T.logger])

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { buffer } from 'node:stream/consumers'
 import type { CliIo, CliServices } from './adapters/cli/index.js'
 import type { Graph } from './container.js'
-import type { Config } from './ports/config.js'
+import type { Config, ConfigProblem } from './ports/config.js'
 import { asKmsError } from './ports/errors.js'
 import type { Host } from './ports/host.js'
 
@@ -97,7 +97,7 @@ function graphForCommand(config: Config): Graph {
   return container.buildGraph(quiet, host, { isCommand: true })
 }
 
-async function serve(config: Config, configPath: string): Promise<number> {
+async function serve(config: Config, configPath: string, notices: readonly ConfigProblem[]): Promise<number> {
   const graph = container.buildGraph(config, host)
   const { logger } = graph
   logger.info('starting', {
@@ -106,6 +106,7 @@ async function serve(config: Config, configPath: string): Promise<number> {
     pid: host.pid,
     config: configPath,
   })
+  for (const { path, line, text } of notices) logger.warn(text, { setting: path, line })
   const plugin = await graph.plugin()
   const ended = new Promise<number>((resolve) => {
     const stop = (reason: string, exitCode: number) => {

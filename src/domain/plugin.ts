@@ -1,7 +1,8 @@
 /** The order in which the parts of the running plugin start and stop. */
+import type { Clock } from '../ports/clock.js'
 import type { Logger } from '../ports/logger.js'
 import type { Endpoint, Plugin } from '../ports/operations.js'
-import { asKmsError } from '../ports/errors.js'
+import { asKmsError, KmsError } from '../ports/errors.js'
 import type { KeyRing } from './key_ring.js'
 import type { OpeningDeks } from './opening_deks.js'
 import type { Probe } from './probe.js'
@@ -14,12 +15,33 @@ export interface PluginParts {
   readonly probe: Probe
   readonly opening: OpeningDeks
   readonly keys: KeyRing
+  readonly clock: Clock
   readonly logger: Logger
+  /** After a start that failed and may succeed later; 0: it is not tried again. */
+  readonly restartDelayMs: number
 }
 
 export function createPlugin(parts: PluginParts): Plugin {
-  const { kms, health, probe, opening, keys, logger } = parts
+  const { kms, health, probe, opening, keys, clock, logger, restartDelayMs } = parts
+  const leaving = new AbortController()
   let stopped: Promise<void> | undefined
+
+  /** What an operator must mend, or a bug, is not tried again. */
+  const listen = async (): Promise<void> => {
+    for (;;) {
+      try {
+        await kms.start()
+        return
+      } catch (thrown) {
+        const { code, fault, message: reason } = asKmsError(thrown)
+        const mayPass = fault === 'backend' && code !== 'ERR_SHUTTING_DOWN'
+        if (restartDelayMs === 0 || !mayPass) throw thrown
+        logger.error('the start failed and is tried again', { reason, afterMs: restartDelayMs })
+      }
+      await clock.sleep(restartDelayMs, leaving.signal)
+      if (leaving.signal.aborted) throw new KmsError('ERR_SHUTTING_DOWN', 'stopped before it could start')
+    }
+  }
 
   const stop = async (reason: string): Promise<void> => {
     logger.info('stopping', { reason })
@@ -39,7 +61,7 @@ export function createPlugin(parts: PluginParts): Plugin {
   return {
     async start() {
       // Listen before the keys are ready: kube-apiserver's redial backs off to two minutes.
-      await kms.start()
+      await listen()
       try {
         await health?.start()
       } catch (error) {
@@ -48,6 +70,7 @@ export function createPlugin(parts: PluginParts): Plugin {
       void probe.run(() => opening.sweep())
     },
     async stop(reason) {
+      leaving.abort()
       stopped ??= stop(reason)
       return stopped
     },

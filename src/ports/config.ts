@@ -19,6 +19,8 @@ export interface ServerConfig {
   readonly socketGroup: string
   readonly kmsV1: boolean
   readonly drainTimeoutMs: number
+  /** How long to wait after a start that failed before the next; 0: there is none. */
+  readonly restartDelayMs: number
   /** Absolute path of the folder for what must outlast a restart; `undefined`: there is none. */
   readonly stateDir: string | undefined
 }
@@ -63,18 +65,23 @@ export interface KeyConfig {
   readonly [setting: string]: unknown
 }
 
-/** One mistake in the file. */
+/** One mistake in the file, or one thing that is right and worth a word. */
 export interface ConfigProblem {
   /** Dotted path such as `server.socketMode`, empty for the file as a whole. */
   readonly path: string
-  /** 1-based; `undefined` where the mistake has no place (a missing key). */
+  /** 1-based; `undefined` where it has no place (a missing key). */
   readonly line?: number
   /** What is wrong and what to do, one line, never a secret. */
   readonly text: string
 }
 
 export type ConfigResult =
-  | { readonly config: Config; readonly problems: readonly [] }
+  | {
+      readonly config: Config
+      readonly problems: readonly []
+      /** What the file says and the plugin does otherwise, or not at all; for warnings. In the order of the file. */
+      readonly notices: readonly ConfigProblem[]
+    }
   | { readonly problems: readonly ConfigProblem[] }
 
 /** Reads and explains the config file. */
@@ -83,6 +90,6 @@ export interface ConfigSource {
   load(file: string): Promise<ConfigResult>
   /** The effective configuration as YAML with secrets masked: what {@link load} reads back to the same. */
   print(config: Config): string
-  /** JSON Schema (draft 2020-12) of the file. */
+  /** JSON Schema (draft 2020-12) of a file in our own layout. */
   schema(): Promise<object>
 }

@@ -50,6 +50,7 @@ export interface RemoteStatus {
 
 /** Something that listens. */
 export interface Endpoint {
+  /** Safe to call again after it failed. */
   start(): Promise<void>
   /** Safe to call twice, and without a start before. */
   stop(): Promise<void>
@@ -57,7 +58,12 @@ export interface Endpoint {
 
 /** The plugin as a process: what `serve` runs. */
 export interface Plugin {
-  /** Resolves when the socket is published; the backend may still be out. */
+  /**
+   * Resolves when the socket is published; the backend may still be out. Tries again after `server.restartDelay`
+   * for as long as the failure may pass.
+   *
+   * @throws {KmsError} `ERR_SHUTTING_DOWN` when {@link stop} was called meanwhile.
+   */
   start(): Promise<void>
   /** Drains and stops within `server.drainTimeout`. Safe to call twice. */
   stop(reason: string): Promise<void>

@@ -12,8 +12,16 @@ import { outcomeOf } from '../doubles/outcome.js'
 const running: Core[] = []
 afterEach(() => running.splice(0).forEach(({ probe }) => probe.stop()))
 
+interface Circumstances {
+  /** Fails at every time. */
+  readonly failing?: 'kms start' | 'health start'
+  /** What the first starts of the socket fail with. */
+  readonly failures?: KmsError[]
+  readonly restartDelayMs?: number
+}
+
 /** A plugin over a core, and what happened to its parts, in order. */
-function plugin(failing: 'kms start' | 'health start' | 'none' = 'none') {
+function plugin({ failing, failures = [], restartDelayMs = 0 }: Circumstances = {}) {
   const core = buildCore()
   running.push(core)
   const events: string[] = []
@@ -21,14 +29,17 @@ function plugin(failing: 'kms start' | 'health start' | 'none' = 'none') {
     async start() {
       events.push(`${name} start`)
       if (failing === `${name} start`) throw new KmsError('ERR_CONFIG_INVALID', `${name}: in use`)
+      const failure = name === 'kms' ? failures.shift() : undefined
+      if (failure !== undefined) throw failure
     },
     async stop() {
       events.push(`${name} stop`)
     },
   })
   core.primary.close = async () => void events.push('keys close')
-  const { probe, opening, keys, logger } = core
-  const parts = { kms: endpoint('kms'), health: endpoint('health'), probe, opening, keys, logger }
+  const { probe, opening, keys, clock, logger } = core
+  const endpoints = { kms: endpoint('kms'), health: endpoint('health') }
+  const parts = { ...endpoints, probe, opening, keys, clock, logger, restartDelayMs }
   return { core, events, plugin: createPlugin(parts) }
 }
 
@@ -43,7 +54,7 @@ describe('the running plugin', () => {
   })
 
   test('serves kube-apiserver though its health server cannot start, and says so', async () => {
-    const { core, plugin: it } = plugin('health start')
+    const { core, plugin: it } = plugin({ failing: 'health start' })
     await it.start()
     await core.clock.advance(0)
     expect(await outcomeOf(core.encrypt(Buffer.from('value')))).toBe('OK')
@@ -51,7 +62,7 @@ describe('the running plugin', () => {
   })
 
   test('does not start without its socket, and asks no key', async () => {
-    const { core, plugin: it } = plugin('kms start')
+    const { core, plugin: it } = plugin({ failing: 'kms start' })
     expect(await outcomeOf(it.start())).toBe('ERR_CONFIG_INVALID')
     expect(core.primary.totalCalls).toBe(0)
   })
@@ -73,6 +84,51 @@ describe('the running plugin', () => {
     await core.encrypt(Buffer.from('value'))
     await core.clock.advance(core.settings.dekCacheTimeoutMs + core.settings.probeIntervalMs)
     expect(core.metrics.events.dekCacheSize.at(-1)).toEqual([0])
+  })
+})
+
+describe('a start that fails', () => {
+  const inUse = () => new KmsError('ERR_BACKEND_UNAVAILABLE', 'the socket is in use')
+
+  test('is the end without a restart delay', async () => {
+    const { core, events, plugin: it } = plugin({ failures: [inUse()] })
+    expect(await outcomeOf(it.start())).toBe('ERR_BACKEND_UNAVAILABLE')
+    expect(events).toEqual(['kms start'])
+    expect(core.logger.lines).toEqual([])
+  })
+
+  test.each(['ERR_CONFIG_INVALID', 'ERR_INTERNAL'] as const)(
+    'with %s is the end whatever the delay: time does not mend it',
+    async (code) => {
+      const failures = [new KmsError(code, 'broken')]
+      const { core, events, plugin: it } = plugin({ failures, restartDelayMs: 30_000 })
+      expect(await outcomeOf(it.start())).toBe(code)
+      expect(events).toEqual(['kms start'])
+      expect(core.clock.sleepers).toBe(0)
+    },
+  )
+
+  test('is tried again after each restart delay, never before, until it succeeds', async () => {
+    const failures = [inUse(), inUse()]
+    const { core, events, plugin: it } = plugin({ failures, restartDelayMs: 30_000 })
+    const start = it.start()
+    await core.clock.advance(29_999)
+    expect(events).toEqual(['kms start'])
+    await core.clock.advance(30_001)
+    await start
+    expect(events).toEqual(['kms start', 'kms start', 'kms start', 'health start'])
+    const tries = 'the start failed and is tried again'
+    expect(core.logger.texts('error')).toEqual([tries, tries])
+  })
+
+  test('is not tried again after a stop: the wait ends at once', async () => {
+    const { core, events, plugin: it } = plugin({ failures: [inUse()], restartDelayMs: 30_000 })
+    const start = outcomeOf(it.start())
+    await core.clock.advance(1000)
+    await it.stop('SIGTERM')
+    expect(await start).toBe('ERR_SHUTTING_DOWN')
+    expect(events).toEqual(['kms start', 'kms stop', 'health stop', 'keys close'])
+    expect(core.clock.sleepers).toBe(0)
   })
 })
 

@@ -187,6 +187,39 @@ describe('a second plugin on the same path', () => {
   })
 })
 
+describe('with a restart delay, a second plugin on the same path', () => {
+  const waiting = (restartDelay: string) =>
+    scene.sandbox.begin(scene.sandbox.localConfig({ server: { drainTimeout: 0, restartDelay } }))
+
+  test('does not end but tries again, and serves when the first has gone', async () => {
+    const first = await scene.sandbox.serveLocal()
+    const second = waiting('50ms')
+    const tries = () => second.log().filter(({ msg }) => msg === 'the start failed and is tried again')
+    await until(() => tries().length >= 2)
+    expect(tries()[0]).toMatchObject({ level: 'error', afterMs: 50 })
+    expect(tries()[0]?.['reason']).toContain(`pid ${first.pid}`)
+    expect(await scene.isHealthy()).toBe(true)
+    expect(await first.stop()).toEqual({ code: 0, signal: null })
+    await second.says('primary key proved')
+    expect(await scene.isHealthy()).toBe(true)
+    expect(await second.stop()).toEqual({ code: 0, signal: null })
+    expect(readdirSync(scene.sandbox.path('run'))).toEqual([])
+  })
+
+  test('that is asked to stop while it waits goes at once, with 0, and touches nothing', async () => {
+    await scene.sandbox.serveLocal()
+    const second = waiting('1h')
+    await second.says('the start failed and is tried again')
+    expect(await second.stop()).toEqual({ code: 0, signal: null })
+    expect(await scene.isHealthy()).toBe(true)
+  })
+
+  test('ends with an invalid configuration all the same', async () => {
+    const { code } = await refusedStart({ server: { socket: '/nowhere/at/all/s', restartDelay: '1h' } })
+    expect(code).toBe(CONFIG_INVALID)
+  })
+})
+
 describe('of several that start at the same moment', () => {
   test.each(['nothing is there', 'a dead one is there'])('exactly one serves when %s', async (state) => {
     const { sandbox } = scene

@@ -1,4 +1,5 @@
 /** `kmsplugin check`: would the plugin work here? */
+import type { ConfigProblem } from '../../ports/config.js'
 import type { Finding } from '../../ports/operations.js'
 import type { Command } from './command.js'
 import { EXIT } from './exit_codes.js'
@@ -24,17 +25,22 @@ export const check: Command = {
   maxWords: 0,
   async run(invocation) {
     const { args, io, services } = invocation
-    const { config, problems } = await readConfig(invocation)
+    const { loaded, problems } = await readConfig(invocation)
     for (const problem of problems) io.stderr(`${problem}\n`)
-    if (config === undefined) {
+    if (loaded === undefined) {
       if (args.json) io.stdout(report(problems.map((text) => ({ level: 'error', subject: 'config', text }))))
       return EXIT.config
     }
-    const preflight = await services.preflight(config)
-    const findings = await preflight.run()
+    const preflight = await services.preflight(loaded.config)
+    const findings = [...loaded.notices.map(asFinding), ...(await preflight.run())]
     io.stdout(args.json ? report(findings) : asText(findings))
     return hasError(findings) ? EXIT.problem : EXIT.ok
   },
+}
+
+function asFinding({ path, line, text }: ConfigProblem): Finding {
+  const place = line === undefined ? path : `${path}, line ${line}`
+  return { level: 'warning', subject: 'config', text: `${place}: ${text}` }
 }
 
 function asText(findings: readonly Finding[]): string {

@@ -1,5 +1,5 @@
 /** What is a command, and what does the command line need from the rest of the program? */
-import type { Config, ConfigSource } from '../../ports/config.js'
+import type { Config, ConfigProblem, ConfigSource } from '../../ports/config.js'
 import type { KeyMaker, KmsClient, Preflight, ValueExplainer } from '../../ports/operations.js'
 import type { Arguments, FlagName } from './arguments.js'
 
@@ -28,8 +28,8 @@ export interface CliServices {
   explainer(): Promise<ValueExplainer>
   /** Configured names by KEK part of the key id; asks the backends. */
   keyNames(config: Config): Promise<ReadonlyMap<string, string>>
-  /** Runs the plugin until a signal; resolves with the exit code. */
-  serve(config: Config, configPath: string): Promise<number>
+  /** Logs the notices and runs the plugin until a signal; resolves with the exit code. */
+  serve(config: Config, configPath: string, notices: readonly ConfigProblem[]): Promise<number>
 }
 
 /** What one run of one command has at hand. */

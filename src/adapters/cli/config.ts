@@ -2,7 +2,7 @@
 import { suggestion, UsageError } from './arguments.js'
 import type { Command, Invocation } from './command.js'
 import { EXIT } from './exit_codes.js'
-import { configFlag, configPath, loadConfig } from './load_config.js'
+import { configFlag, configPath, lineAbout, loadConfig } from './load_config.js'
 import { json, oneLine } from './text.js'
 
 const actions: ReadonlyMap<string, (invocation: Invocation) => Promise<number>> = new Map([
@@ -16,9 +16,10 @@ export const config: Command = {
   synopsis: 'print|validate|schema [--config FILE]',
   summary: 'show the effective configuration, check it, or print its JSON Schema',
   description:
-    'print: the effective configuration as YAML, every default filled in, secrets masked.\n' +
-    'validate: every mistake at once, as file:line: path: text.\n' +
-    'schema: JSON Schema (draft 2020-12) of the file, for editors.\n' +
+    'print: the effective configuration as YAML, every default filled in, secrets masked. A file in the\n' +
+    'layout of the IBM KMS plug-in is printed in our own.\n' +
+    'validate: every mistake at once, as file:line: path: text; also warnings, which leave it valid.\n' +
+    'schema: JSON Schema (draft 2020-12) of our own layout, for editors.\n' +
     'Exit codes: 0 valid, 78 configuration invalid.',
   examples: [
     'kmsplugin config print',
@@ -43,14 +44,18 @@ async function print(invocation: Invocation): Promise<number> {
   const loaded = await loadConfig(invocation)
   if (loaded === undefined) return EXIT.config
   const source = await invocation.services.configSource()
-  const yaml = source.print(loaded)
+  const yaml = source.print(loaded.config)
   invocation.io.stdout(yaml.endsWith('\n') ? yaml : `${yaml}\n`)
   return EXIT.ok
 }
 
 async function validate(invocation: Invocation): Promise<number> {
-  if ((await loadConfig(invocation)) === undefined) return EXIT.config
-  invocation.io.stdout(`${oneLine(configPath(invocation))}: valid\n`)
+  const loaded = await loadConfig(invocation)
+  if (loaded === undefined) return EXIT.config
+  const { io } = invocation
+  const file = configPath(invocation)
+  for (const notice of loaded.notices) io.stderr(`${lineAbout(file, notice, ['warning'])}\n`)
+  io.stdout(`${oneLine(file)}: valid\n`)
   return EXIT.ok
 }
 

@@ -32,9 +32,9 @@ export const inspect: Command = {
 
     let keyNames: ReadonlyMap<string, string> | undefined
     if (args.config !== undefined) {
-      const config = await loadConfig(invocation)
-      if (config === undefined) return EXIT.config
-      keyNames = await services.keyNames(config).catch((thrown: unknown) => {
+      const loaded = await loadConfig(invocation)
+      if (loaded === undefined) return EXIT.config
+      keyNames = await services.keyNames(loaded.config).catch((thrown: unknown) => {
         io.stderr(`kmsplugin: no key names: ${oneLine(asKmsError(thrown).message)}\n`)
         return undefined
       })

@@ -18,9 +18,9 @@ export const keygen: Command = {
   async run(invocation) {
     const { args, io, services } = invocation
     if (args.key === undefined) throw new UsageError('--key NAME is missing')
-    const config = await loadConfig(invocation)
-    if (config === undefined) return EXIT.config
-    const maker = await services.keyMaker(config)
+    const loaded = await loadConfig(invocation)
+    if (loaded === undefined) return EXIT.config
+    const maker = await services.keyMaker(loaded.config)
     io.stdout(`${oneLine(await maker.make(args.key))}\n`)
     return EXIT.ok
   },

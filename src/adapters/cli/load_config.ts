@@ -22,28 +22,38 @@ export function configPath(invocation: Invocation): string {
   return chosenConfig(invocation) ?? DEFAULT_CONFIG
 }
 
+export interface LoadedConfig {
+  readonly config: Config
+  readonly notices: readonly ConfigProblem[]
+}
+
 /** @returns `undefined` after every problem was told on stderr; the command then exits with `EXIT.config`. */
-export async function loadConfig(invocation: Invocation): Promise<Config | undefined> {
-  const { config, problems } = await readConfig(invocation)
+export async function loadConfig(invocation: Invocation): Promise<LoadedConfig | undefined> {
+  const { loaded, problems } = await readConfig(invocation)
   for (const problem of problems) invocation.io.stderr(`${problem}\n`)
-  return config
+  return loaded
 }
 
 /** Loads without telling anyone; problems are lines such as `file:line: path: text`. */
 export async function readConfig(
   invocation: Invocation,
-): Promise<{ config: Config | undefined; problems: readonly string[] }> {
+): Promise<{ loaded: LoadedConfig | undefined; problems: readonly string[] }> {
   const file = configPath(invocation)
   const source = await invocation.services.configSource()
   const result = await source.load(file)
   if (!('config' in result)) {
-    return { config: undefined, problems: result.problems.map((problem) => problemLine(file, problem)) }
+    return { loaded: undefined, problems: result.problems.map((problem) => lineAbout(file, problem)) }
   }
   invocation.debug = result.config.log.level === 'debug' || result.config.log.level === 'trace'
-  return { config: result.config, problems: [] }
+  return { loaded: result, problems: [] }
 }
 
-function problemLine(file: string, { path, line, text }: ConfigProblem): string {
+/** @param words Between the place and the path, such as `warning`. */
+export function lineAbout(
+  file: string,
+  { path, line, text }: ConfigProblem,
+  words: readonly string[] = [],
+): string {
   const place = line === undefined ? file : `${file}:${line}`
-  return oneLine([place, ...(path === '' ? [] : [path]), text].join(': '))
+  return oneLine([place, ...words, ...(path === '' ? [] : [path]), text].join(': '))
 }

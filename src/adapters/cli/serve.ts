@@ -10,13 +10,14 @@ export const serve: Command = {
   description:
     'Serves kube-apiserver on the configured socket until SIGTERM or SIGINT. The socket is there at once,\n' +
     'even while the backend is out. Logs go to stderr.\n' +
-    'Exit codes: 0 stopped as asked, 69 the socket is in use, 78 configuration invalid.',
+    'Exit codes: 0 stopped as asked, 69 the socket is in use (and server.restartDelay is 0),\n' +
+    '78 configuration invalid.',
   examples: ['kmsplugin serve --config /etc/kmsplugin/kmsplugin-config.yaml'],
   flags: [configFlag],
   maxWords: 0,
   async run(invocation) {
-    const config = await loadConfig(invocation)
-    if (config === undefined) return EXIT.config
-    return invocation.services.serve(config, configPath(invocation))
+    const loaded = await loadConfig(invocation)
+    if (loaded === undefined) return EXIT.config
+    return invocation.services.serve(loaded.config, configPath(invocation), loaded.notices)
   },
 }

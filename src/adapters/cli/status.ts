@@ -45,9 +45,9 @@ export const status: Command = {
 async function findSocket(invocation: Invocation): Promise<string | undefined> {
   const { args, io } = invocation
   if (args.socket !== undefined) return args.socket.replace(/^unix:\/\//, '')
-  if (chosenConfig(invocation) !== undefined) return (await loadConfig(invocation))?.server.socket
-  const { config } = await readConfig(invocation)
-  if (config !== undefined) return config.server.socket
+  if (chosenConfig(invocation) !== undefined) return (await loadConfig(invocation))?.config.server.socket
+  const { loaded } = await readConfig(invocation)
+  if (loaded !== undefined) return loaded.config.server.socket
   io.stderr(`kmsplugin: ${configPath(invocation)} does not load; asking ${DEFAULT_SOCKET}\n`)
   return DEFAULT_SOCKET
 }

@@ -1,9 +1,10 @@
 /** The config file as the rest of the program sees it: load, print, explain. Knows no backend. */
+import { resolve } from 'node:path'
 import type { Config, ConfigProblem, ConfigResult, ConfigSource } from '../../ports/config.js'
 import { unknownKey } from './hints.js'
 import { fileSchema } from './json_schema.js'
 import { readKeys, type BackendSchemas } from './keys.js'
-import { foreignLayout } from './layout.js'
+import { inOurLayout } from './layout.js'
 import { shown, type Mistake } from './mistake.js'
 import { parseYaml, type ParsedYaml } from './parse_yaml.js'
 import { printConfig } from './print.js'
@@ -23,7 +24,7 @@ export function createConfigSource(backends: BackendSchemas): ConfigSource {
       const read = await readConfigFile(file)
       if ('problem' in read) return { problems: [{ path: '', text: read.problem }] }
       const yaml = parseYaml(read.text)
-      return 'problems' in yaml ? { problems: yaml.problems } : validate(yaml.parsed, backends)
+      return 'problems' in yaml ? { problems: yaml.problems } : validate(yaml.parsed, resolve(file), backends)
     },
     print: printConfig,
     schema: async () => {
@@ -33,18 +34,30 @@ export function createConfigSource(backends: BackendSchemas): ConfigSource {
   }
 }
 
-async function validate(parsed: ParsedYaml, backends: BackendSchemas): Promise<ConfigResult> {
-  const { root } = parsed
-  const foreign = foreignLayout(root)
-  if (foreign !== undefined) return { problems: located([foreign], parsed) }
+async function validate(parsed: ParsedYaml, file: string, backends: BackendSchemas): Promise<ConfigResult> {
+  const { root, mistakes: untranslated, notices, placeOf } = inOurLayout(parsed.root, file)
   const { config: settings, mistakes } = readProcessSettings(root)
   const { primary, keys, mistakes: keyMistakes } = await readKeys(root, backends)
   const single = [...unknownSections(root), ...mistakes, ...keyMistakes]
-  const isGiven = (path: readonly string[]): boolean => parsed.lineOf(path) !== undefined
-  const all = [...single, ...brokenRules(settings, single, isGiven)]
-  if (all.length > 0) return { problems: located(all, parsed) }
-  const config: Config = { ...settings, primary, keys }
-  return { config, problems: [] }
+  const isGiven = (path: readonly string[]): boolean => {
+    const place = placeOf(path)
+    return place !== undefined && parsed.lineOf(place) !== undefined
+  }
+  const found = [...single, ...brokenRules(settings, single, isGiven)]
+  if (found.length === 0 && untranslated.length === 0) {
+    const config: Config = { ...settings, primary, keys }
+    return { config, problems: [], notices: located(notices, parsed) }
+  }
+  const placed = found.flatMap(({ path, text }) => {
+    const place = placeOf(path)
+    return place === undefined || isCovered(place, untranslated) ? [] : [{ path: place, text }]
+  })
+  return { problems: located([...untranslated, ...placed], parsed) }
+}
+
+/** What could not be translated is missing in the translation: that need not be said as well. */
+function isCovered(place: readonly string[], said: readonly Mistake[]): boolean {
+  return said.some(({ path }) => path.every((name, index) => name === place[index]))
 }
 
 function unknownSections(root: Readonly<Record<string, unknown>>): Mistake[] {
@@ -56,12 +69,12 @@ function unknownSections(root: Readonly<Record<string, unknown>>): Mistake[] {
 
 const LAST = Number.MAX_SAFE_INTEGER
 
-/** In the order of the file; what has no line comes last. */
+/** In the order of the file, each once; what has no line comes last. */
 function located(mistakes: readonly Mistake[], parsed: ParsedYaml): readonly ConfigProblem[] {
-  return mistakes
-    .map(({ path, text }) => {
-      const line = parsed.lineOf(path)
-      return { path: path.map(shown).join('.'), ...(line === undefined ? {} : { line }), text }
-    })
-    .sort((a, b) => (a.line ?? LAST) - (b.line ?? LAST))
+  const problems = mistakes.map(({ path, text }) => {
+    const line = parsed.lineOf(path)
+    return { path: path.map(shown).join('.'), ...(line === undefined ? {} : { line }), text }
+  })
+  const once = new Map(problems.map((problem) => [`${problem.path} ${problem.text}`, problem]))
+  return [...once.values()].sort((a, b) => (a.line ?? LAST) - (b.line ?? LAST))
 }

@@ -13,7 +13,7 @@ import { rows, sectionNames } from './settings.js'
 export function fileSchema(backends: Readonly<Record<string, z.ZodType>>): object {
   return {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
-    title: 'kmsplugin-config.yaml',
+    title: "kmsplugin-config.yaml in kmsplugin's own layout",
     type: 'object',
     additionalProperties: false,
     required: ['primary', 'keys'],

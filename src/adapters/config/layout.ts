@@ -1,18 +1,23 @@
 /**
- * Which layout does the file follow? Stands between YAML and validation: a foreign layout is recognised here, and a
- * translation into ours belongs here, so that nothing behind this file knows of it.
+ * Which layout does the file follow, and what does it say in ours? Stands between YAML and validation, so that nothing
+ * behind this file knows of another layout.
  */
+import { isIbmLayout, translateIbm } from './ibm/translate.js'
 import type { Mistake } from './mistake.js'
 
-/** Top-level keys of the IBM Cloud Private KMS plug-in's `kmsplugin-config.yaml`. */
-const ibmKeys: readonly string[] = ['SERVER_CONFIG', 'KP_CONFIG', 'LOGGER']
+/** A file as our own layout would say it. */
+export interface OurLayout {
+  readonly root: Readonly<Record<string, unknown>>
+  /** What cannot be said in our layout, with paths of the file as it stands. */
+  readonly mistakes: readonly Mistake[]
+  /** What is said otherwise than it stands there, with paths of the file as it stands. */
+  readonly notices: readonly Mistake[]
+  /** Where something of {@link root} stands in the file; `undefined` where {@link mistakes} say enough about it. */
+  readonly placeOf: (path: readonly string[]) => readonly string[] | undefined
+}
 
-/** One mistake when the file is written in a layout that this version does not read. */
-export function foreignLayout(root: Readonly<Record<string, unknown>>): Mistake | undefined {
-  const found = Object.keys(root).find((name) => ibmKeys.includes(name))
-  if (found === undefined) return undefined
-  return {
-    path: [found],
-    text: 'is a key of the IBM layout, which this version does not read yet; write the file as docs/configuration.md shows',
-  }
+/** @param file Absolute path of the file. */
+export function inOurLayout(root: Readonly<Record<string, unknown>>, file: string): OurLayout {
+  if (isIbmLayout(root)) return translateIbm(root, file)
+  return { root, mistakes: [], notices: [], placeOf: (path) => path }
 }

@@ -34,6 +34,9 @@ missing or empty has its defaults.
 - \`kmsplugin config print\` shows the file as the plugin understands it, with every default.
 - \`kmsplugin config schema\` prints a JSON Schema for your editor and CI.
 
+This is our own layout. A file in that of the IBM Cloud Private KMS plug-in (\`SERVER_CONFIG\`, \`KP_CONFIG\`, \`LOGGER\`)
+is read as well: [ibm-kmsplugin-config.md](ibm-kmsplugin-config.md); \`config print\` prints it in ours.
+
 How values are written:
 
 - Unknown keys are errors. Nothing is read in two ways: \`yes\`, \`on\` and \`1\` are no switches.

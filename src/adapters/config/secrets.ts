@@ -15,11 +15,19 @@ const lastWord =
 /** A file by its absolute path, or an environment variable by its name. */
 const reference = /^(file:\/.+|env:[A-Za-z_][A-Za-z0-9_]*)$/s
 
+/** The API key in a file of IBM's layout, which is a literal there. */
+const apiKeyReference = /^ibm-config:\/.+$/s
+
+/** What stands in a config for the API_KEY of the IBM file at this absolute path. */
+export function apiKeyIn(file: string): string {
+  return `ibm-config:${file}`
+}
+
 /** One mistake for each secret in place of a reference, at any depth. */
 export function secretMistakes(settings: object, path: readonly string[]): Mistake[] {
   return Object.entries(settings).flatMap(([name, value]: [string, unknown]) => {
     const here = [...path, name]
-    if (isSecret(name)) return isReference(value) ? [] : [{ path: here, text: secretText(value) }]
+    if (isSecret(name)) return mayStand(name, value) ? [] : [{ path: here, text: secretText(value) }]
     return typeof value === 'object' && value !== null ? secretMistakes(value, here) : []
   })
 }
@@ -32,14 +40,21 @@ function secretText(value: unknown): string {
 /** A copy of the settings of a key in which every secret that is no reference reads {@link MASK}. */
 export function masked(value: unknown, name = ''): unknown {
   if (value === undefined) return undefined
-  if (isSecret(name)) return isReference(value) ? value : MASK
+  if (isSecret(name)) return mayStand(name, value) ? value : MASK
   if (Array.isArray(value)) return value.map((item) => masked(item))
   if (typeof value !== 'object' || value === null) return value
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, masked(inner, key)]))
 }
 
-function isReference(value: unknown): boolean {
+/** Whether it says where a secret is, as it may stand in any file. */
+export function isReference(value: unknown): boolean {
   return typeof value === 'string' && reference.test(value)
+}
+
+/** @param name Of the setting: only an API key may be in a file of IBM's layout. */
+function mayStand(name: string, value: unknown): boolean {
+  if (isReference(value)) return true
+  return name === 'apiKey' && typeof value === 'string' && apiKeyReference.test(value)
 }
 
 /** @param name In camelCase, or with `-` or `_`. */

@@ -62,6 +62,12 @@ export const settings: Table = {
       meaning:
         'On shutdown: how long requests in flight may still take before they are cut off. At start: how long to wait for a previous plugin to leave the socket. Keep it below `terminationGracePeriodSeconds`.',
     },
+    restartDelayMs: {
+      form: duration(0, HOUR_MS),
+      fallback: 0,
+      meaning:
+        'After a start that failed because the socket is in use: how long to wait before the next try, again and again. `0`: end with exit code 69 and leave it to systemd or the kubelet. An invalid configuration always ends the plugin.',
+    },
     stateDir: {
       form: optionalFolder,
       fallback: '',

@@ -78,7 +78,8 @@ export class GrpcServer {
   }
 
   /**
-   * Listens. A living plugin at the same path is waited for as long as it may drain.
+   * Listens. A living plugin at the same path is waited for as long as it may drain. Safe to call again after it
+   * failed.
    *
    * @throws {KmsError} `ERR_CONFIG_INVALID` when the path cannot be used; `ERR_BACKEND_UNAVAILABLE` when the other
    * one does not go; `ERR_SHUTTING_DOWN` when {@link stop} was called meanwhile.
@@ -95,7 +96,8 @@ export class GrpcServer {
       await this.#takeOver()
       this.#published = await publishSocket(this.#listener.open(), socket, permissions)
     } catch (error) {
-      await this.#leave()
+      // The path is free for others, and we may be started again.
+      await this.#giveUpPath()
       throw error
     }
     this.#logger.info('listening', { socket, kmsV1 })
@@ -156,13 +158,16 @@ export class GrpcServer {
     this.#listener.destroyAll()
   }
 
-  /** Gives up the path. The next plugin need not wait for our last calls. */
+  /** For good. The next plugin need not wait for our last calls. */
   async #leave(): Promise<void> {
-    const { socket, pid } = this.#options
     this.#leaving.abort()
     await this.#published?.remove()
     void this.#listener.close()
-    await releaseLock(lockPathOf(socket), pid)
+    await this.#giveUpPath()
+  }
+
+  async #giveUpPath(): Promise<void> {
+    await releaseLock(lockPathOf(this.#options.socket), this.#options.pid)
   }
 
   /** Returns when no other plugin holds the path: neither its lock nor a socket that answers. */

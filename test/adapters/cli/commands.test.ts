@@ -9,6 +9,11 @@ const problems: readonly ConfigProblem[] = [
   { path: 'primary', text: 'is missing' },
   { path: '', text: 'cannot be read: ENOENT' },
 ]
+/** What is valid all the same. */
+const notices: readonly ConfigProblem[] = [
+  { path: 'SERVER_CONFIG.REGION', line: 2, text: 'has no effect' },
+  { path: 'LOGGER.X', text: 'is not\nthere' },
+]
 const problemLines = (file: string): string =>
   `${file}:4: server.socketMode: not an octal mode: quote it, as in "0600"\n` +
   `${file}: primary: is missing\n${file}: cannot be read: ENOENT\n`
@@ -114,6 +119,13 @@ describe('serve', () => {
     expect(ran.calls).toEqual(['load /x.yaml', 'serve /x.yaml'])
     expect((await run(['serve'], { services: { serve: async () => 69 } })).exitCode).toBe(69)
   })
+
+  test('leaves notices about the configuration to the log', async () => {
+    expect(await run(['serve'], { notices })).toMatchObject({
+      stderr: '',
+      calls: [`load ${DEFAULT_CONFIG}`, `serve ${DEFAULT_CONFIG} SERVER_CONFIG.REGION LOGGER.X`],
+    })
+  })
 })
 
 describe('check', () => {
@@ -136,6 +148,18 @@ describe('check', () => {
 
   test('exits with 0 when there are only warnings', async () => {
     expect((await run(['check'], withFindings(good, warning))).exitCode).toBe(0)
+  })
+
+  test('shows notices about the configuration as warnings, and they are no error', async () => {
+    const ran = await run(['check'], { ...withFindings(good), notices })
+    expect(ran).toMatchObject({ exitCode: 0, stderr: '' })
+    expect(ran.stdout).toBe(
+      'warning  config  SERVER_CONFIG.REGION, line 2: has no effect\n' +
+        'warning  config  LOGGER.X: is not\\u{a}there\n' +
+        'ok       config  valid\n',
+    )
+    const { stdout } = await run(['check', '--json'], { ...withFindings(good), notices })
+    expect(JSON.parse(stdout)).toMatchObject({ ok: true, findings: [{ level: 'warning' }, {}, good] })
   })
 
   test('--json prints one document', async () => {
@@ -233,6 +257,16 @@ describe('config', () => {
   test('validate names the file that is valid', async () => {
     const ran = await run(['config', 'validate', '--config', '/x.yaml'])
     expect(ran).toMatchObject({ exitCode: 0, stdout: '/x.yaml: valid\n', stderr: '' })
+  })
+
+  test('validate warns of what is valid and worth a word, and prints it nowhere else', async () => {
+    const ran = await run(['config', 'validate', '--config', '/x.yaml'], { notices })
+    expect(ran).toMatchObject({ exitCode: 0, stdout: '/x.yaml: valid\n' })
+    expect(ran.stderr).toBe(
+      '/x.yaml:2: warning: SERVER_CONFIG.REGION: has no effect\n' +
+        '/x.yaml: warning: LOGGER.X: is not\\u{a}there\n',
+    )
+    expect((await run(['config', 'print'], { notices })).stderr).toBe('')
   })
 
   test('schema needs no configuration', async () => {

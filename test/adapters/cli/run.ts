@@ -19,6 +19,8 @@ export interface World {
   readonly files?: Readonly<Record<string, Uint8Array>>
   /** The configuration is invalid for these reasons. */
   readonly problems?: readonly ConfigProblem[]
+  /** The configuration is valid, and this is worth a word. */
+  readonly notices?: readonly ConfigProblem[]
   readonly logLevel?: LogConfig['level']
   readonly services?: Partial<CliServices>
 }
@@ -53,6 +55,7 @@ export function someConfig(logLevel: LogConfig['level'] = 'info'): Config {
       socketGroup: '',
       kmsV1: false,
       drainTimeoutMs: 5000,
+      restartDelayMs: 0,
       stateDir: undefined,
     },
     envelope: {
@@ -80,7 +83,7 @@ function healthyServices(world: World, calls: string[]): CliServices {
       load: async (file) => {
         call(`load ${file}`)
         if (world.problems !== undefined) return { problems: world.problems }
-        return { config: someConfig(world.logLevel), problems: [] }
+        return { config: someConfig(world.logLevel), problems: [], notices: world.notices ?? [] }
       },
       print: (config) => `primary: ${config.primary}\n`,
       schema: async () => ({ type: 'object' }),
@@ -101,8 +104,8 @@ function healthyServices(world: World, calls: string[]): CliServices {
     },
     explainer: async () => createValueExplainer(describeEnvelope),
     keyNames: async () => new Map(),
-    serve: async (_config, configPath) => {
-      call(`serve ${configPath}`)
+    serve: async (_config, configPath, notices) => {
+      call([`serve ${configPath}`, ...notices.map(({ path }) => path)].join(' '))
       return 0
     },
   }

@@ -97,6 +97,8 @@ describe('single values', () => {
   })
 
   test.each([
+    ['server.restartDelay', '3601s'],
+    ['server.restartDelay', '-1s'],
     ['envelope.dekMaxSeals', '0'],
     ['envelope.dekMaxSeals', '4294967297'],
     ['envelope.dekMaxBytes', '0'],
@@ -142,6 +144,7 @@ describe('single values', () => {
         socketGroup: '',
         kmsV1: false,
         drainTimeoutMs: 5000,
+        restartDelayMs: 0,
         stateDir: undefined,
       },
       envelope: {
@@ -270,10 +273,3 @@ describe('keys', () => {
     ])
   })
 })
-
-test.each(['SERVER_CONFIG:\n  SOCKET: x\n', 'KP_CONFIG: {}\n', `${minimal}LOGGER:\n`])(
-  'the IBM layout (%j) is one problem that says it is not read yet',
-  async (text) => {
-    expect(await textOf(text)).toMatch(/IBM layout.*not read yet/)
-  },
-)

@@ -18,6 +18,7 @@ const server = fc
     socketGroup: fc.constantFrom('', 'kube', '1000', '0', 'yes', 'null'),
     kmsV1: fc.boolean(),
     drainTimeoutMs: fc.integer({ min: 0, max: 300_000 }),
+    restartDelayMs: fc.integer({ min: 0, max: 3_600_000 }),
     stateDir: fc.constantFrom(undefined, '/var/lib/kmsplugin', '/a b/#c'),
   })
   .map((value) => (value.socketGroup === '' ? value : { ...value, socketMode: 0o660 }))
@@ -131,7 +132,11 @@ describe('printing', () => {
   test('a printed config loads to the same config', async () => {
     await fc.assert(
       fc.asyncProperty(configs, async (config) => {
-        expect(await source.load(fileWith(source.print(config)))).toEqual({ config, problems: [] })
+        expect(await source.load(fileWith(source.print(config)))).toEqual({
+          config,
+          problems: [],
+          notices: [],
+        })
       }),
       { numRuns: 300 },
     )

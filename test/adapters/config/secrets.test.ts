@@ -70,6 +70,8 @@ describe('secrets', () => {
     'secret_id: x',
     'jwt: x',
     'pin: file:x',
+    'pin: ibm-config:/etc/kmsplugin-config.yaml',
+    'apiKey: ibm-config:x',
     'pin: "env:"',
     'pin: [file:/x]',
     'a: {pin: x}',
@@ -84,6 +86,7 @@ describe('secrets', () => {
   test.each([
     'pin: file:/etc/pin',
     'pin: env:HSM_PIN',
+    'apiKey: ibm-config:/etc/kmsplugin-config.yaml',
     'tokenLabel: x',
     'keyId: x',
     'roleId: x',

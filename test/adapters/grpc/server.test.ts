@@ -233,6 +233,18 @@ describe('stopping', () => {
     expect((await t.connect().v2Status()).healthz).toBe('ok')
   })
 
+  test('after a start that failed lets it be started again, once the other plugin is gone', async () => {
+    const first = await t.start()
+    const second = t.make({ pid: process.ppid, drainTimeoutMs: 0 })
+    expect(await second.start().catch((error: unknown) => error)).toMatchObject({
+      code: 'ERR_BACKEND_UNAVAILABLE',
+    })
+    await first.stop()
+    await second.start()
+    expect((await t.connect().v2Status()).healthz).toBe('ok')
+    await second.stop()
+  })
+
   test('frees the path for the next at once, while the last calls still drain', async () => {
     const server = await t.start({ drainTimeoutMs: 10_000 })
     const { asked, release } = heldDecrypt(t.service)

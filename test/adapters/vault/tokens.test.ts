@@ -199,6 +199,21 @@ describe('a token of our own login', () => {
     },
   )
 
+  test.each([LOGIN, READ])(
+    'a call that waits for the answer to %s when the plugin stops ends at once',
+    async (path) => {
+      const wrapper = bench.open()
+      bench.fake.server.failNext('stall', Infinity, ({ url }) =>
+        path.endsWith(url.pathname.slice('/v1/'.length)),
+      )
+      const call = outcomeOf(wrapper.currentKeyId(bench.options))
+      await bench.until(() => bench.fake.asked.includes(path))
+      await wrapper.close()
+      expect(await call).toBe('ERR_SHUTTING_DOWN')
+      expect(bench.clock.sleepers).toBe(0)
+    },
+  )
+
   test('nothing is sent at the end where nobody logged in, and a batch token is left to itself', async () => {
     await bench.open().close()
     bench.login('approle', 'role-id', ['the-secret-id'], { type: 'batch' })
