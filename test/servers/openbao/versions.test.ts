@@ -70,15 +70,20 @@ describe.skipIf(missing !== undefined)(unlessMissing('the versions of a key on O
     }
   })
 
-  test('rotations in the middle of many calls: each DEK opens under the key id that it was given', async () => {
+  test('rotations in the middle of many calls: each DEK opens under the key id that it was given, at the first try', async () => {
+    let working = 8
     const rotate = async (): Promise<void> => {
-      for (let i = 0; i < 5; i += 1) await operator.rotate(keyName)
+      while (working > 0) await operator.rotate(keyName)
     }
     const wrapMany = async (): Promise<void> => {
-      for (let i = 0; i < 20; i += 1) await roundTrip(opened.core)
+      try {
+        for (let i = 0; i < 20; i += 1) await roundTrip(opened.bare)
+      } finally {
+        working -= 1
+      }
     }
-    await Promise.all([rotate(), ...Array.from({ length: 8 }, wrapMany)])
-    await roundTrip(opened.core)
+    await Promise.all([rotate(), ...Array.from({ length: working }, wrapMany)])
+    expect((await operator.readKey(keyName))['latest_version']).toBeGreaterThan(3)
   })
 
   test('bytes of one version under the key id of another do not open', async () => {
