@@ -40,6 +40,8 @@ function harden(): void {
     )
     process.exit(EXIT_CONFIG)
   }
+  // The AWS SDK would put a text about the age of this Node.js between the log lines.
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true'
   process.umask(0o077)
   try {
     // No memory in core files (core(5)): they would hold DEKs.

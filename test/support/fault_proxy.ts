@@ -33,6 +33,11 @@ export class FaultProxy {
     return proxy
   }
 
+  /** Connections that are open now. */
+  get open(): number {
+    return this.#pairs.size
+  }
+
   /** From now on, `undefined`: no fault. Open connections are cut, but for `blackhole` and `torn`, which freeze them. */
   async fail(fault: NetworkFault | undefined): Promise<void> {
     this.#fault = fault

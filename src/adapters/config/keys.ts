@@ -34,7 +34,8 @@ export async function readKeys(
     if ('mistakes' in entry) mistakes.push(...entry.mistakes)
     else keys[name] = entry.settings
   }
-  return { primary: String(root['primary']), keys, mistakes }
+  const { primary } = root
+  return { primary: typeof primary === 'string' ? primary : '', keys, mistakes }
 }
 
 function keysText(value: unknown): string {

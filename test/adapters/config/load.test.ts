@@ -198,6 +198,7 @@ describe('keys', () => {
     ['log:\n', ['- primary', '- keys']],
     ['keys:\n', ['1 keys', '- primary']],
     ['keys: {}\nprimary: a\n', ['1 keys']],
+    ['keys: {}\nprimary: {toString: a}\n', ['1 keys', '2 primary']],
     ['keys: [a]\nprimary: a\n', ['1 keys']],
     ['keys:\n  a:\nprimary: a\n', ['2 keys.a']],
     ['keys:\n  a: []\nprimary: a\n', ['2 keys.a']],

@@ -1,0 +1,101 @@
+/** With which credentials do we sign? Those of the first source that has some, held until they end or are refused. */
+import type { Clock } from '../../../ports/clock.js'
+import { KmsError } from '../../../ports/errors.js'
+import type { Logger } from '../../../ports/logger.js'
+import { Credential, type Lease } from '../remote/credential.js'
+import { credentialsError, type Sources } from './credentials_error.js'
+import type { AwsSdk } from './sdk.js'
+import type { SdkHttp } from './sdk_http.js'
+
+export interface AwsCredentials {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly sessionToken?: string
+}
+
+export interface CredentialParts extends Sources {
+  readonly sdk: AwsSdk
+  readonly clock: Clock
+  readonly region: string
+  readonly http: SdkHttp
+  readonly logger: Logger
+}
+
+/** STS may be on another continent; a file or the metadata service take milliseconds. */
+const TIMEOUT_MS = 5000
+
+/** Of each request to the metadata services. */
+const SOURCE_TIMEOUT_MS = 1000
+
+/** With a clock that is ahead, fresh credentials seem to have ended: they are used, and the service says so if they have. */
+const MIN_LIFETIME_MS = 30_000
+
+const RENEW_AFTER = 0.75
+
+export function awsCredential(parts: CredentialParts): Credential<AwsCredentials> {
+  return new Credential({
+    clock: parts.clock,
+    logger: parts.logger,
+    what: 'the AWS credentials',
+    timeoutMs: TIMEOUT_MS,
+    renewAfter: RENEW_AFTER,
+    obtain: async (_held, signal) => obtain(parts, signal),
+  })
+}
+
+/** Whether a source gave the very same again. */
+export function sameCredentials(a: AwsCredentials, b: AwsCredentials): boolean {
+  return (
+    a.accessKeyId === b.accessKeyId &&
+    a.secretAccessKey === b.secretAccessKey &&
+    a.sessionToken === b.sessionToken
+  )
+}
+
+/** A chain of its own each time: the SDK's keeps what it found, and the files that it read. */
+async function obtain(parts: CredentialParts, signal: AbortSignal): Promise<Lease<AwsCredentials>> {
+  const { sdk, http, region, profile, logger } = parts
+  const chain = sdk.defaultProvider({
+    ...(profile === undefined ? {} : { profile }),
+    ignoreCache: true,
+    timeout: SOURCE_TIMEOUT_MS,
+    maxRetries: 0,
+    // Without a token, whatever on this machine can be made to fetch a URL could fetch our credentials.
+    ec2MetadataV1Disabled: true,
+    clientConfig: { region, requestHandler: http, maxAttempts: 1 },
+    // Without one the SDK writes to the console.
+    logger: quiet(logger),
+  })
+  try {
+    const found = await unlessAborted(chain(), signal)
+    const { accessKeyId, secretAccessKey, sessionToken, expiration } = found
+    const value = { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) }
+    const lifetimeMs =
+      expiration === undefined ? undefined : Math.max(expiration.getTime() - Date.now(), MIN_LIFETIME_MS)
+    return { value, lifetimeMs }
+  } catch (error) {
+    throw await credentialsError(error, parts, logger)
+  }
+}
+
+/** What the SDK says beside its answers is worth a line at debug; errors are none, since they carry what was sent. */
+function quiet(logger: Logger) {
+  const tell = (...words: readonly unknown[]): void => {
+    const [text] = words
+    if (typeof text === 'string')
+      logger.debug('the AWS SDK warns', { reason: text.replace(/\s+/g, ' ').slice(0, 200) })
+  }
+  const drop = (): void => undefined
+  return { debug: drop, info: drop, warn: tell, error: drop }
+}
+
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const late = new Promise<never>((_, reject) => {
+    signal.addEventListener(
+      'abort',
+      () => reject(new KmsError('ERR_DEADLINE_EXCEEDED', 'no source gave AWS credentials in time')),
+      { once: true },
+    )
+  })
+  return Promise.race([work, late])
+}

@@ -1,0 +1,164 @@
+/** Wraps DEKs with a symmetric key in AWS KMS, which never leaves it. */
+import { timingSafeEqual } from 'node:crypto'
+import type { Clock } from '../../../ports/clock.js'
+import { KmsError } from '../../../ports/errors.js'
+import { kekPart, type KeyId } from '../../../ports/key_id.js'
+import {
+  DEK_BYTES,
+  type CallOptions,
+  type KeyWrapper,
+  type Recognition,
+  type WrappedDek,
+} from '../../../ports/key_wrapper.js'
+import { keyIdOf } from '../identity.js'
+import type { AwsKmsClient } from './client.js'
+import { assertUsable, type KeyLook } from './key_look.js'
+import { isAlias } from './key_reference.js'
+
+/** Of wrapped DEKs: this byte, then the blob as AWS made it. */
+const FORMAT = 0x01
+
+/** How long an alias is taken to mean the key that it meant last, before a key id that is not ours is called foreign. */
+const ALIAS_TRUSTED_MS = 30_000
+
+/**
+ * Key id: the ARN of the key, then the id of its material. An alias is looked up at each {@link currentKeyId}; for
+ * opening, the last look is good enough, since the ARN of a key never changes and each Decrypt names it.
+ */
+export class AwsKeyWrapper implements KeyWrapper {
+  readonly backend = 'aws'
+  readonly #client: AwsKmsClient
+  readonly #clock: Clock
+  readonly #isAlias: boolean
+  #seen: { readonly arn: string; readonly atMs: number } | undefined
+  /** A look for the sake of opening, shared by all who wait for it. */
+  #sharedLook: Promise<KeyLook> | undefined
+
+  /** @param reference As configured: the alias or name of the key. */
+  constructor(client: AwsKmsClient, clock: Clock, reference: string) {
+    this.#client = client
+    this.#clock = clock
+    this.#isAlias = isAlias(reference)
+  }
+
+  async currentKeyId(options: CallOptions): Promise<KeyId> {
+    const key = await this.#look(options)
+    assertUsable(key)
+    return awsKeyId(key.arn, key.materialId)
+  }
+
+  recognizes(keyId: KeyId): Recognition {
+    if (this.#seen === undefined) return 'unknown'
+    if (isOf(this.#seen.arn, keyId)) return 'yes'
+    return this.#isSeenLately() ? 'no' : 'unknown'
+  }
+
+  /**
+   * Encrypt does not tell which material it used, and the key may be rotated at any moment: so the blob is decrypted
+   * at once, which tells. Where it does not, the material is taken to be the one that was current before and after.
+   */
+  async wrap(dek: Uint8Array, options: CallOptions): Promise<WrappedDek> {
+    let before = await this.#look(options)
+    for (;;) {
+      assertUsable(before)
+      const blob = await this.#client.encrypt(before.arn, dek, options)
+      const materialId = await this.#materialOf(before.arn, blob, dek, options)
+      const bytes = Buffer.concat([Buffer.of(FORMAT), blob])
+      if (materialId !== undefined || before.materialId === undefined) {
+        return { keyId: awsKeyId(before.arn, materialId), bytes }
+      }
+      const after = await this.#look(options)
+      const isSame = after.arn === before.arn && after.materialId === before.materialId
+      if (isSame) return { keyId: awsKeyId(before.arn, before.materialId), bytes }
+      before = after
+    }
+  }
+
+  async unwrap({ keyId, bytes }: WrappedDek, options: CallOptions): Promise<Uint8Array> {
+    const arn = await this.#arnFor(keyId)
+    if (bytes.length < 2 || bytes[0] !== FORMAT) throw altered('has another form than this plugin gives it')
+    const { dek, materialId } = await this.#client.decrypt(arn, bytes.subarray(1), options)
+    if (dek.length === DEK_BYTES && isMadeBy(keyId, arn, materialId)) return dek
+    dek.fill(0)
+    throw altered(
+      dek.length === DEK_BYTES ? 'was made by other key material than its key id says' : 'holds no DEK',
+    )
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close()
+  }
+
+  async #look(options: Pick<CallOptions, 'signal'>): Promise<KeyLook> {
+    const key = await this.#client.describe(options)
+    this.#seen = { arn: key.arn, atMs: this.#clock.nowMs() }
+    return key
+  }
+
+  /** Thousands of values may wait for it when the plugin has just started; none of them may end it for the others. */
+  async #lookOnce(): Promise<KeyLook> {
+    this.#sharedLook ??= this.#look({}).finally(() => {
+      this.#sharedLook = undefined
+    })
+    return this.#sharedLook
+  }
+
+  /** The ARN of our KEK, if the key id is one of its; nothing has been sent of the bytes by then. */
+  async #arnFor(keyId: KeyId): Promise<string> {
+    if (this.#seen !== undefined && isOf(this.#seen.arn, keyId)) return this.#seen.arn
+    const arn =
+      this.#seen !== undefined && this.#isSeenLately() ? this.#seen.arn : (await this.#lookOnce()).arn
+    if (isOf(arn, keyId)) return arn
+    throw new KmsError(
+      'ERR_KEY_UNKNOWN',
+      `${keyId} is not of the KEK ${arn}${this.#isAlias ? '; if the alias was moved, add the ARN of the old key as another entry' : ''}`,
+    )
+  }
+
+  #isSeenLately(): boolean {
+    if (this.#seen === undefined) return false
+    return !this.#isAlias || this.#clock.nowMs() - this.#seen.atMs < ALIAS_TRUSTED_MS
+  }
+
+  /** @throws {KmsError} `ERR_WRAP_UNVERIFIED` when the blob does not open to the same DEK. */
+  async #materialOf(
+    arn: string,
+    blob: Uint8Array,
+    dek: Uint8Array,
+    options: CallOptions,
+  ): Promise<string | undefined> {
+    const opened = await this.#client.decrypt(arn, blob, options).catch((error: unknown) => {
+      if (!(error instanceof KmsError)) throw error
+      if (error.code === 'ERR_DECRYPTION_FAILED') throw unverified()
+      // The blob is as AWS has just made it: only the right can be missing.
+      if (error.code === 'ERR_UNWRAP_AMBIGUOUS') throw new KmsError('ERR_ACCESS_DENIED', error.message)
+      throw error
+    })
+    const isSame = opened.dek.length === dek.length && timingSafeEqual(opened.dek, dek)
+    opened.dek.fill(0)
+    if (!isSame) throw unverified()
+    return opened.materialId
+  }
+}
+
+/** @param materialId `undefined` where the service has no ids of key material. */
+export function awsKeyId(arn: string, materialId: string | undefined): KeyId {
+  return keyIdOf('aws', [arn], materialId === undefined ? [] : [materialId])
+}
+
+function isOf(arn: string, keyId: KeyId): boolean {
+  return kekPart(awsKeyId(arn, undefined)) === kekPart(keyId)
+}
+
+/** A key id without material claims none, and a service that tells none contradicts nothing. */
+function isMadeBy(keyId: KeyId, arn: string, materialId: string | undefined): boolean {
+  return materialId === undefined || keyId === awsKeyId(arn, materialId) || keyId === awsKeyId(arn, undefined)
+}
+
+function altered(why: string): KmsError {
+  return new KmsError('ERR_DECRYPTION_FAILED', `the wrapped DEK ${why}`)
+}
+
+function unverified(): KmsError {
+  return new KmsError('ERR_WRAP_UNVERIFIED', 'AWS KMS does not open the DEK that it has just wrapped')
+}

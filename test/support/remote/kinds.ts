@@ -1,0 +1,69 @@
+/** The services on the network that the built program is tried with, each by the name of its backend. */
+import { envOf } from '../aws_scene.js'
+import { FakeAws } from '../fakes/aws.js'
+import { FakeIbm } from '../fakes/ibm.js'
+import { makeVersion } from '../fakes/ibm_keys.js'
+import { FakeVault } from '../fakes/vault.js'
+import type { Canary } from '../canaries.js'
+import type { MakeRemoteKms } from './remote_kms.js'
+
+export const remoteKinds: Readonly<Record<string, MakeRemoteKms>> = {
+  aws: async (tls) => {
+    const fake = await FakeAws.start(tls)
+    const kek = fake.addKey()
+    const identity = fake.openSession()
+    return {
+      server: fake.server,
+      section: (endpoint, caFile) => ({ backend: 'aws', endpoint, caFile, keyId: kek.arn }),
+      env: { AWS_EC2_METADATA_DISABLED: 'true', ...envOf(identity) },
+      rotate: () => kek.rotate(),
+      canaries: () => [
+        canary('secret access key', identity.secretAccessKey),
+        canary('session token', identity.sessionToken ?? ''),
+      ],
+      close: async () => fake.close(),
+    }
+  },
+
+  vault: async (tls, files) => {
+    const fake = await FakeVault.start(tls)
+    fake.transit.create('kek')
+    const secretId = 'CANARY-secret-id-of-approle'
+    fake.logins.add('approle', 'approle', 'the-role-id', [secretId], { policies: ['default', 'plugin'] })
+    const auth = {
+      method: 'approle',
+      roleId: 'the-role-id',
+      secretId: `file:${files.write('secret-id', secretId)}`,
+    }
+    return {
+      server: fake.server,
+      section: (url, caFile) => ({ backend: 'vault', url, caFile, keyName: 'kek', auth }),
+      env: {},
+      rotate: () => fake.transit.rotate('kek'),
+      canaries: () => [canary('secret id', secretId), ...fake.tokens.ids.map((id) => canary('token', id))],
+      close: async () => fake.close(),
+    }
+  },
+
+  ibm: async (tls, files) => {
+    const fake = await FakeIbm.start(tls)
+    const kek = fake.addKey()
+    const apiKey = fake.iam.makeApiKey()
+    const reference = `file:${files.write('api-key', apiKey)}`
+    return {
+      server: fake.server,
+      section: (url, caFile) => ({
+        ...{ backend: 'ibm', url, caFile, tokenUrl: `${url}/identity/token`, tokenCaFile: caFile },
+        ...{ instanceId: fake.instanceId, keyId: kek.id, apiKey: reference },
+      }),
+      env: {},
+      rotate: () => void kek.versions.push(makeVersion()),
+      canaries: () => [canary('API key', apiKey), ...[...fake.iam.given].map((one) => canary('token', one))],
+      close: async () => fake.close(),
+    }
+  },
+}
+
+function canary(name: string, text: string): Canary {
+  return { name, bytes: Buffer.from(text) }
+}
