@@ -1,10 +1,19 @@
 // npm run test:extended: what needs more than Node and Debian. Each suite that cannot run here says so by name.
 import { ensureModules, ensureNss } from './hsm_modules.mjs'
+import { ensureLocalStack } from './localstack.mjs'
 import { ensureOpenBao } from './openbao.mjs'
 import { build, ensureAddon, ensureCompiler, ensurePackages, ensureSoftHsm, say } from './setup.mjs'
 
 ensurePackages()
-const needs = [ensureSoftHsm, ensureNss, ensureModules, ensureAddon, ensureCompiler, ensureOpenBao]
+const needs = [
+  ensureSoftHsm,
+  ensureNss,
+  ensureModules,
+  ensureAddon,
+  ensureCompiler,
+  ensureOpenBao,
+  ensureLocalStack,
+]
 for (const ensure of needs) {
   const missing = ensure()
   if (missing !== undefined) say(`setup: ${missing}; the tests on it are skipped`)
