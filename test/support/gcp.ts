@@ -36,7 +36,8 @@ export function serviceAccountJson(privateKey: string, url: string, change: obje
 }
 
 export interface Opening {
-  readonly endpoint: string
+  /** Default: Google's own. */
+  readonly endpoint?: string
   /** Path. */
   readonly credentials?: string
   readonly caFile?: string
@@ -67,7 +68,7 @@ function sectionOf({
   return settings.parse({
     backend: 'gcp',
     keyName,
-    endpoint,
+    ...(endpoint === undefined ? {} : { endpoint }),
     ...(credentials === undefined ? {} : { credentials: `file:${credentials}` }),
     ...(caFile === undefined ? {} : { caFile }),
     ...(additionalAuthenticatedData === undefined ? {} : { additionalAuthenticatedData }),

@@ -152,7 +152,9 @@ export class FakeGcp {
     if (form.get('grant_type') !== 'urn:ietf:params:oauth:grant-type:token-exchange') {
       return oauthError('invalid_request', 'Invalid grant_type')
     }
-    const identity = this.subjects.get((form.get('subject_token') ?? '').trim())
+    const subject = (form.get('subject_token') ?? '').trim()
+    const isAws = form.get('subject_token_type') === 'urn:ietf:params:aws:token-type:aws4_request'
+    const identity = isAws ? awsRole(subject) : this.subjects.get(subject)
     if (identity === undefined) return oauthError('invalid_grant', 'The ID Token is stale to sign-in.')
     const issued = { issued_token_type: 'urn:ietf:params:oauth:token-type:access_token' }
     return this.#granted(identity, (form.get('scope') ?? '').split(' '), issued)
@@ -199,6 +201,13 @@ const PERMISSIONS: Readonly<Record<string, string>> = {
   get: 'cloudkms.cryptoKeys.get',
   encrypt: 'cloudkms.cryptoKeyVersions.useToEncrypt',
   decrypt: 'cloudkms.cryptoKeyVersions.useToDecrypt',
+}
+
+/** Whoever signed a GetCallerIdentity for AWS; the signature is not looked at. */
+function awsRole(subject: string): string | undefined {
+  const request = JSON.parse(decodeURIComponent(subject)) as { headers: { key: string; value: string }[] }
+  const header = request.headers.find(({ key }) => key.toLowerCase() === 'authorization')
+  return /Credential=([A-Z0-9]+)\//.exec(header?.value ?? '')?.[1]
 }
 
 function errorInfo(reason: string): object {

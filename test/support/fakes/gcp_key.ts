@@ -6,14 +6,12 @@ import { googleError, stateAnswer } from './gcp_errors.js'
 /** Takes the place of an answer that went well. */
 export type Lie = (answer: FakeAnswer) => FakeAnswer
 
-export type VersionState =
-  'ENABLED' | 'DISABLED' | 'DESTROY_SCHEDULED' | 'DESTROYED' | 'PENDING_GENERATION' | string
-
 interface Version {
   readonly secret: Buffer
   /** In ciphertexts. */
   readonly mark: Buffer
-  state: VersionState
+  /** `ENABLED`, `DISABLED` and so on. */
+  state: string
 }
 
 /** With IV and tag, a ciphertext is 80 bytes longer than its plaintext, as those of the real service are. */
@@ -49,7 +47,7 @@ export class FakeCryptoKey {
     this.primary = this.versions.length
   }
 
-  setState(version: number, state: VersionState): void {
+  setState(version: number, state: string): void {
     this.versions[version - 1]!.state = state
   }
 
@@ -157,7 +155,7 @@ interface Fields {
 /** The bytes of a request, unless a checksum of it is wrong. */
 function fieldsOf(body: Readonly<Record<string, unknown>>): Fields | FakeAnswer {
   const names = ['plaintext', 'ciphertext', 'additionalAuthenticatedData'] as const
-  const [plaintext, ciphertext, aad] = names.map((name) => Buffer.from(String(body[name] ?? ''), 'base64'))
+  const [plaintext, ciphertext, aad] = names.map((name) => bytesAt(body[name]))
   for (const [at, name] of names.entries()) {
     const told = body[`${name}Crc32c`]
     const bytes = [plaintext, ciphertext, aad][at]!
@@ -174,6 +172,10 @@ function fieldsOf(body: Readonly<Record<string, unknown>>): Fields | FakeAnswer 
     hasPlaintextCrc: body['plaintextCrc32c'] !== undefined,
     hasAadCrc: body['additionalAuthenticatedDataCrc32c'] !== undefined,
   }
+}
+
+function bytesAt(value: unknown): Buffer {
+  return typeof value === 'string' ? Buffer.from(value, 'base64') : Buffer.alloc(0)
 }
 
 /** CRC32C by long division, most significant bit first: another way than that of the code under test. */

@@ -40,13 +40,16 @@ export async function exchangeForToken(
 ): Promise<Lease<string>> {
   const library = await loaded(load)
   const failures: KmsError[] = []
+  let answers = 0
   const requests = requestsOver(library, async (options) => {
     try {
-      return await sent(options, tokenUrlOf(credentials), http, signal)
+      const answer = await sent(options, tokenUrlOf(credentials), http, signal)
+      answers += 1
+      return answer
     } catch (error) {
       if (error instanceof KmsError) failures.push(error)
       // The library rewrites the messages of errors, and this one is not kept.
-      throw new Error('the request failed')
+      throw new KmsError('ERR_INTERNAL', 'the request failed')
     }
   })
   try {
@@ -60,8 +63,13 @@ export async function exchangeForToken(
     const first = failures[0]
     if (first !== undefined) throw first
     // The library's own message may quote what it read.
-    const text = `google-auth-library does not take the ${credentials.type} credentials, or their token: ${errorCode(error) ?? UNKNOWN_ERROR}; make the file anew with gcloud`
-    throw new KmsError('ERR_CONFIG_INVALID', text)
+    const what = `${credentials.type} credentials`
+    throw answers > 0
+      ? new KmsError('ERR_BACKEND_RESPONSE', `the services that give tokens for the ${what} gave none`)
+      : new KmsError(
+          'ERR_CONFIG_INVALID',
+          `google-auth-library does not take the ${what}, or their token (${errorCode(error) ?? UNKNOWN_ERROR}); make the file anew with gcloud`,
+        )
   }
 }
 

@@ -136,8 +136,9 @@ export class KmsClient {
   #assertCrc(answer: JsonObject, name: string, bytes: Uint8Array): void {
     // int64 is a text in the JSON of protobuf; a number is allowed.
     const told = answer[name]
+    const value = crc32c(bytes)
     if (told === undefined) throw malformed(this.#options.service, `no ${name}`)
-    if (String(told) !== String(crc32c(bytes))) {
+    if (told !== value && told !== String(value)) {
       throw malformed(
         this.#options.service,
         `${name} is not that of the bytes; something between us changed them`,

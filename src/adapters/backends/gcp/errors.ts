@@ -73,17 +73,11 @@ function meaningOf(
   operation: Operation,
   key: string,
 ): Meaning {
-  switch (status) {
-    case 'PERMISSION_DENIED':
-      return ['ERR_ACCESS_DENIED', deniedText(error, operation, key)]
-    case 'FAILED_PRECONDITION':
-      return preconditionMeaning(error, key)
-    case 'INVALID_ARGUMENT':
-      return argumentMeaning(error, operation, key)
-    default:
-      break
-  }
-  const known = (status === undefined ? undefined : byStatus[status]) ?? byHttpStatus[httpStatus]
+  if (status === 'PERMISSION_DENIED') return ['ERR_ACCESS_DENIED', deniedText(error, operation, key)]
+  if (status === 'FAILED_PRECONDITION') return preconditionMeaning(error, key)
+  if (status === 'INVALID_ARGUMENT') return argumentMeaning(error, operation, key)
+  const told = status !== undefined && Object.hasOwn(byStatus, status) ? byStatus[status] : undefined
+  const known = told ?? byHttpStatus[httpStatus]
   if (known !== undefined) return known
   if (httpStatus >= 500) return ['ERR_BACKEND_UNAVAILABLE', `cannot serve (status ${httpStatus})`]
   return [
