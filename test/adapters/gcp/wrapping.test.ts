@@ -191,7 +191,12 @@ describe('the operator’s own additional data', () => {
     const wrapped = await prod.wrap(dek, patiently())
     expect(await opens(prod, wrapped)).toBe(true)
     for (const other of [{}, { additionalAuthenticatedData: 'cluster test' }]) {
-      expect(await outcomeOf(scene.open(other).unwrap(wrapped, patiently()))).toBe('ERR_DECRYPTION_FAILED')
+      const wrong = scene.open(other)
+      expect(await outcomeOf(wrong.unwrap(wrapped, patiently()))).toBe('ERR_KEY_UNKNOWN')
+      // Nor by the KMS, whatever key id is put before it.
+      const keyId = await wrong.currentKeyId(patiently())
+      expect(keyId).not.toBe(wrapped.keyId)
+      expect(await outcomeOf(wrong.unwrap({ ...wrapped, keyId }, patiently()))).toBe('ERR_DECRYPTION_FAILED')
     }
   })
 })

@@ -115,10 +115,7 @@ function argumentMeaning(error: JsonObject, operation: Operation, key: string): 
     return ['ERR_BACKEND_RESPONSE', 'got other bytes than were sent: a checksum is wrong']
   }
   if (operation === 'decrypt') {
-    return [
-      'ERR_DECRYPTION_FAILED',
-      `does not open the wrapped DEK with ${key}: it was altered, or is bound to another additionalAuthenticatedData`,
-    ]
+    return ['ERR_DECRYPTION_FAILED', `does not open the wrapped DEK with ${key}: it was altered`]
   }
   return ['ERR_KEY_UNUSABLE', `does not ${operation} with ${key}; is its purpose symmetric encrypt/decrypt?`]
 }

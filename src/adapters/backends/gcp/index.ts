@@ -21,7 +21,7 @@ export function gcpBackend(load: LoadAuthLibrary): Backend<GcpSettings> {
 
     open(section, deps) {
       const { keyName: key, additionalAuthenticatedData: extraAad } = section
-      return new GcpKeyWrapper({ client: clientOf(section, deps, load), key, extraAad })
+      return new GcpKeyWrapper(clientOf(section, deps, load), { key, extraAad })
     },
 
     async check(section, deps): Promise<readonly Finding[]> {

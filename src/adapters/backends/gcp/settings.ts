@@ -35,7 +35,7 @@ export const settings = z.strictObject({
     .max(1024)
     .optional()
     .describe(
-      'Text that DEKs are bound to beside the name of the key, such as the name of the cluster. What was sealed with one text opens with no other.',
+      'Text that DEKs are bound to beside the name of the key, such as the name of the cluster. What was sealed with one text opens with no other, so an entry with another text is another KEK.',
     ),
   ...tlsSettings,
 })

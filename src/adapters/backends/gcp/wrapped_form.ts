@@ -38,18 +38,29 @@ export function readForm(bytes: Uint8Array): WrappedForm | undefined {
   return version === 0 ? undefined : { version, ciphertext: bytes.subarray(HEADER_BYTES) }
 }
 
-/** KEK: the resource name of the key. Version: the end of the resource name of the version. Google reuses neither. */
-export function keyIdOfVersion(key: string, version: number): KeyId {
-  return keyIdOf(BACKEND, [key], [`cryptoKeyVersions/${version}`])
+/** A key as the plugin uses it. */
+export interface Kek {
+  /** Resource name of the key. */
+  readonly key: string
+  /** The operator's own text in the additional authenticated data; `undefined`: none. */
+  readonly extraAad: string | undefined
+}
+
+/**
+ * KEK: the resource name of the key, and the operator's own text if any, since what was wrapped with one text opens
+ * with no other. Version: the end of the resource name of the version. Google reuses neither name.
+ */
+export function keyIdOfVersion({ key, extraAad }: Kek, version: number): KeyId {
+  const kek = extraAad === undefined ? [key] : [key, extraAad]
+  return keyIdOf(BACKEND, kek, [`cryptoKeyVersions/${version}`])
 }
 
 /** The part of the key ids of all versions. */
-export function kekPartOf(key: string): string {
-  return kekPart(keyIdOfVersion(key, 1))
+export function kekPartOf(kek: Kek): string {
+  return kekPart(keyIdOfVersion(kek, 1))
 }
 
-/** @param extra The operator's own text; `undefined`: none. */
-export function aadOf(key: string, version: number, extra: string | undefined): Buffer {
+export function aadOf({ key, extraAad }: Kek, version: number): Buffer {
   const own = `kmsplugin/v1 dek ${versionName(key, version)}`
-  return Buffer.from(extra === undefined ? own : `${own}\n${extra}`, 'utf8')
+  return Buffer.from(extraAad === undefined ? own : `${own}\n${extraAad}`, 'utf8')
 }

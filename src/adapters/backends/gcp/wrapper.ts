@@ -9,15 +9,7 @@ import {
   type WrappedDek,
 } from '../../../ports/key_wrapper.js'
 import type { KmsClient } from './client.js'
-import { aadOf, BACKEND, keyIdOfVersion, kekPartOf, readForm, writeForm } from './wrapped_form.js'
-
-export interface GcpKeyWrapperOptions {
-  readonly client: KmsClient
-  /** Resource name of the key. */
-  readonly key: string
-  /** The operator's own text in the additional authenticated data. */
-  readonly extraAad: string | undefined
-}
+import { aadOf, BACKEND, keyIdOfVersion, kekPartOf, readForm, writeForm, type Kek } from './wrapped_form.js'
 
 /** A rotation spreads within a minute, and until then one server says this and the next one that. */
 const MAX_ENCRYPTIONS = 3
@@ -27,7 +19,8 @@ const MAX_SEARCHED = 10_000
 
 export class GcpKeyWrapper implements KeyWrapper {
   readonly backend = BACKEND
-  readonly #options: GcpKeyWrapperOptions
+  readonly #client: KmsClient
+  readonly #kek: Kek
   readonly #kekPart: string
   /** The version that wrapped, or was primary, the last time that we heard. */
   #primary: number | undefined
@@ -35,13 +28,14 @@ export class GcpKeyWrapper implements KeyWrapper {
   #isSeen = false
   #highest = 0
 
-  constructor(options: GcpKeyWrapperOptions) {
-    this.#options = options
-    this.#kekPart = kekPartOf(options.key)
+  constructor(client: KmsClient, kek: Kek) {
+    this.#client = client
+    this.#kek = kek
+    this.#kekPart = kekPartOf(kek)
   }
 
   async currentKeyId(options: CallOptions): Promise<KeyId> {
-    return keyIdOfVersion(this.#options.key, await this.#readPrimary(options))
+    return keyIdOfVersion(this.#kek, await this.#readPrimary(options))
   }
 
   recognizes(keyId: KeyId): Recognition {
@@ -51,29 +45,28 @@ export class GcpKeyWrapper implements KeyWrapper {
 
   /** The version is bound before it is known: when a rotation came in between, once more with the one that was named. */
   async wrap(dek: Uint8Array, options: CallOptions): Promise<WrappedDek> {
-    const { client, key, extraAad } = this.#options
     let expected = this.#primary ?? (await this.#readPrimary(options))
     for (let i = 0; i < MAX_ENCRYPTIONS; i += 1) {
-      const form = await client.encrypt(dek, aadOf(key, expected, extraAad), options)
+      const form = await this.#client.encrypt(dek, aadOf(this.#kek, expected), options)
       this.#sawPrimary(form.version)
-      if (form.version === expected) return { keyId: keyIdOfVersion(key, expected), bytes: writeForm(form) }
+      if (form.version === expected)
+        return { keyId: keyIdOfVersion(this.#kek, expected), bytes: writeForm(form) }
       expected = form.version
     }
-    const text = `Cloud KMS wraps with another version of ${key} at each call; wait until the change of its primary version has spread`
+    const text = `Cloud KMS wraps with another version of ${this.#kek.key} at each call; wait until the change of its primary version has spread`
     throw new KmsError('ERR_BACKEND_RESPONSE', text)
   }
 
   /** Needs no look at the key first: its name says whether it made the key id. */
   async unwrap(wrapped: WrappedDek, options: CallOptions): Promise<Uint8Array> {
-    const { client, key, extraAad } = this.#options
     if (kekPart(wrapped.keyId) !== this.#kekPart) {
-      throw new KmsError('ERR_KEY_UNKNOWN', `${key} did not make the key id ${wrapped.keyId}`)
+      throw new KmsError('ERR_KEY_UNKNOWN', `${this.#kek.key} did not make the key id ${wrapped.keyId}`)
     }
     const form = readForm(wrapped.bytes)
     if (form === undefined) throw failed('is none of Cloud KMS')
     const { version, ciphertext } = form
-    if (keyIdOfVersion(key, version) !== wrapped.keyId) throw this.#otherVersion(wrapped.keyId)
-    const dek = await client.decrypt(ciphertext, aadOf(key, version, extraAad), options)
+    if (keyIdOfVersion(this.#kek, version) !== wrapped.keyId) throw this.#otherVersion(wrapped.keyId)
+    const dek = await this.#client.decrypt(ciphertext, aadOf(this.#kek, version), options)
     this.#saw(version)
     if (dek.length === DEK_BYTES) return dek
     dek.fill(0)
@@ -81,12 +74,12 @@ export class GcpKeyWrapper implements KeyWrapper {
   }
 
   async close(): Promise<void> {
-    this.#options.client.close()
+    this.#client.close()
     return Promise.resolve()
   }
 
   async #readPrimary(options: CallOptions): Promise<number> {
-    const { version } = await this.#options.client.primary(options)
+    const { version } = await this.#client.primary(options)
     this.#sawPrimary(version)
     return version
   }
@@ -102,13 +95,12 @@ export class GcpKeyWrapper implements KeyWrapper {
   }
 
   #otherVersion(keyId: KeyId): KmsError {
-    const { key } = this.#options
     const highest = Math.min(this.#highest, MAX_SEARCHED)
     const isOurs = Array.from({ length: highest }, (_, at) => at + 1).some(
-      (version) => keyIdOfVersion(key, version) === keyId,
+      (version) => keyIdOfVersion(this.#kek, version) === keyId,
     )
     if (isOurs || highest === 0) return failed('belongs to another version than its key id')
-    return new KmsError('ERR_KEY_UNKNOWN', `${key} has no version with the key id ${keyId}`)
+    return new KmsError('ERR_KEY_UNKNOWN', `${this.#kek.key} has no version with the key id ${keyId}`)
   }
 }
 
