@@ -173,8 +173,7 @@ export class FakeGcp {
       'https://www.googleapis.com/auth/cloud-platform',
       'https://www.googleapis.com/auth/iam',
     ]
-    // A key of a service account is asked for the scope of KMS only, which IAM takes from sources as well here.
-    const identity = this.#identityOf(request, [...iamScopes, ...KMS_SCOPES])
+    const identity = this.#identityOf(request, iamScopes)
     if (typeof identity !== 'string') return identity
     const permission = 'iam.serviceAccounts.getAccessToken'
     if (this.#isDenied(identity, permission)) return deniedAnswer(permission, account)

@@ -18,6 +18,9 @@ export type LoadAuthLibrary = () => Promise<AuthLibrary>
 /** A stolen token opens no other service. */
 const SCOPE = 'https://www.googleapis.com/auth/cloudkms'
 
+/** Of a token that only serves to get one for another account. */
+const IMPERSONATING_SCOPE = 'https://www.googleapis.com/auth/iam'
+
 /** In the library; the `token_uri` of a credentials file takes its place, as with Google's other libraries. */
 const TOKEN_URL = 'https://oauth2.googleapis.com/token'
 
@@ -83,8 +86,10 @@ async function loaded(load: LoadAuthLibrary): Promise<AuthLibrary> {
 }
 
 function clientOf(library: AuthLibrary, credentials: GoogleCredentials, transporter: gaxios.Gaxios) {
-  const source = sourceClientOf(library, sourceOf(credentials), transporter)
-  if (credentials.type !== 'impersonated_service_account') return source
+  if (credentials.type !== 'impersonated_service_account') {
+    return sourceClientOf(library, credentials, SCOPE, transporter)
+  }
+  const source = sourceClientOf(library, sourceOf(credentials), IMPERSONATING_SCOPE, transporter)
   const { origin, pathname } = new URL(credentials.service_account_impersonation_url)
   const targetPrincipal = decodeURIComponent(/([^/]+):generateAccessToken$/.exec(pathname)?.[1] ?? '')
   return new library.Impersonated({
@@ -97,11 +102,16 @@ function clientOf(library: AuthLibrary, credentials: GoogleCredentials, transpor
   })
 }
 
-function sourceClientOf(library: AuthLibrary, credentials: SourceCredentials, transporter: gaxios.Gaxios) {
+function sourceClientOf(
+  library: AuthLibrary,
+  credentials: SourceCredentials,
+  scope: string,
+  transporter: gaxios.Gaxios,
+) {
   switch (credentials.type) {
     case 'service_account': {
       const { client_email: email, private_key: key } = credentials
-      return new library.JWT({ email, key, scopes: [SCOPE], transporter })
+      return new library.JWT({ email, key, scopes: [scope], transporter })
     }
     case 'authorized_user': {
       const { client_id: clientId, client_secret: clientSecret, refresh_token: refreshToken } = credentials
@@ -112,7 +122,7 @@ function sourceClientOf(library: AuthLibrary, credentials: SourceCredentials, tr
         typeof library.ExternalAccountClient.fromJSON
       >[0])
       if (client === null) throw new Error('no client')
-      client.scopes = [SCOPE]
+      client.scopes = [scope]
       // The exchange of tokens is not given the transporter by the library; a test tells when that changes.
       client['stsCredential']['transporter'] = transporter
       return client
