@@ -1,4 +1,5 @@
 // npm run test:extended: what needs more than Node and Debian. Each suite that cannot run here says so by name.
+import { ensureGoogleClient } from './google_client.mjs'
 import { ensureModules, ensureNss } from './hsm_modules.mjs'
 import { ensureLocalStack } from './localstack.mjs'
 import { ensureOpenBao } from './openbao.mjs'
@@ -13,6 +14,7 @@ const needs = [
   ensureCompiler,
   ensureOpenBao,
   ensureLocalStack,
+  ensureGoogleClient,
 ]
 for (const ensure of needs) {
   const missing = ensure()

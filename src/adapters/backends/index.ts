@@ -3,6 +3,7 @@ import { erased, type AnyBackend } from './backend.js'
 
 export const backends = {
   aws: async () => erased((await import('./aws/index.js')).aws),
+  gcp: async () => erased((await import('./gcp/index.js')).gcp),
   ibm: async () => erased((await import('./ibm/index.js')).ibm),
   local: async () => erased((await import('./local/index.js')).local),
   pkcs11: async () => erased((await import('./pkcs11/index.js')).pkcs11),

@@ -1,10 +1,12 @@
 /** The services on the network that the built program is tried with, each by the name of its backend. */
 import { envOf } from '../aws_scene.js'
 import { FakeAws } from '../fakes/aws.js'
+import { FakeGcp, KEY_NAME } from '../fakes/gcp.js'
 import { FakeIbm } from '../fakes/ibm.js'
 import { makeVersion } from '../fakes/ibm_keys.js'
 import { FakeVault } from '../fakes/vault.js'
 import type { Canary } from '../canaries.js'
+import { ACCOUNT, newPrivateKey, serviceAccountJson } from '../gcp.js'
 import type { MakeRemoteKms } from './remote_kms.js'
 
 export const remoteKinds: Readonly<Record<string, MakeRemoteKms>> = {
@@ -59,6 +61,26 @@ export const remoteKinds: Readonly<Record<string, MakeRemoteKms>> = {
       env: {},
       rotate: () => void kek.versions.push(makeVersion()),
       canaries: () => [canary('API key', apiKey), ...[...fake.iam.given].map((one) => canary('token', one))],
+      close: async () => fake.close(),
+    }
+  },
+
+  gcp: async (tls, files) => {
+    const fake = await FakeGcp.start(tls)
+    const privateKey = newPrivateKey()
+    fake.addAccount(ACCOUNT, privateKey)
+    return {
+      server: fake.server,
+      section: (url, caFile) => {
+        const credentials = `file:${files.write('gcp.json', serviceAccountJson(privateKey, url))}`
+        return { backend: 'gcp', keyName: KEY_NAME, endpoint: url, caFile, credentials }
+      },
+      env: {},
+      rotate: () => fake.key.rotate(),
+      canaries: () => [
+        canary('private key', privateKey.split('\n')[5] ?? ''),
+        ...[...fake.tokens.keys()].map((token) => canary('token', token)),
+      ],
       close: async () => fake.close(),
     }
   },
