@@ -50,10 +50,19 @@ export function textAt(parent: JsonObject, name: string): string | undefined {
  * else. The caller owns and wipes them.
  */
 export function base64At(parent: JsonObject, name: string): Buffer | undefined {
+  return bytesAt(parent, name, 'base64')
+}
+
+/** As {@link base64At}, in base64url without padding (RFC 4648 section 5), as JOSE writes bytes. */
+export function base64UrlAt(parent: JsonObject, name: string): Buffer | undefined {
+  return bytesAt(parent, name, 'base64url')
+}
+
+function bytesAt(parent: JsonObject, name: string, encoding: 'base64' | 'base64url'): Buffer | undefined {
   const text = textAt(parent, name)
   if (text === undefined) return undefined
-  const bytes = Buffer.from(text, 'base64')
-  if (bytes.toString('base64') === text) return bytes
+  const bytes = Buffer.from(text, encoding)
+  if (bytes.toString(encoding) === text) return bytes
   bytes.fill(0)
   return undefined
 }
