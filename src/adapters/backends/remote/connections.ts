@@ -1,6 +1,7 @@
 /** Over which connections, with which certificates, and through which proxy is a service reached? */
 import { Agent as HttpAgent, type ClientRequest } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
+import { X509Certificate } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { createSecureContext, type ConnectionOptions, type SecureVersion } from 'node:tls'
 import { HttpsProxyAgent } from 'https-proxy-agent'
@@ -101,12 +102,14 @@ export class Connections {
   async #tlsOptions(): Promise<ConnectionOptions> {
     const { caFile, clientCertFile, clientKeyFile } = this.#files
     const options: ConnectionOptions = { minVersion: MIN_VERSION, rejectUnauthorized: true }
-    if (caFile !== undefined) options.ca = await readTrustedFile(caFile, 'the CA certificates', 'anybody')
+    const ca = caFile && (await readTrustedFile(caFile, 'the CA certificates', 'anybody')).toString('latin1')
+    if (ca !== undefined) options.ca = ca
     if (clientCertFile !== undefined && clientKeyFile !== undefined) {
       options.cert = await readTrustedFile(clientCertFile, 'the client certificate', 'anybody')
       options.key = await readTrustedFile(clientKeyFile, 'the key of the client certificate', 'us')
     }
     try {
+      if (ca !== undefined) assertCertificates(ca)
       createSecureContext(options)
     } catch (error) {
       const paths = [caFile, clientCertFile, clientKeyFile].filter((path) => path !== undefined).join(', ')
@@ -115,6 +118,15 @@ export class Connections {
     }
     return options
   }
+}
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
+
+/** @throws {Error} Not PEM certificates, each of them: Node.js would trust those that it can read, or nobody. */
+function assertCertificates(pem: string): void {
+  const certificates = pem.match(CERTIFICATE) ?? []
+  if (certificates.length === 0) throw new Error('no certificate')
+  for (const certificate of certificates) new X509Certificate(certificate)
 }
 
 /** How long a proxy may take to open a tunnel. A socket that waits longer would wait for ever: nobody else ends it. */
