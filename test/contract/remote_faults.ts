@@ -205,7 +205,7 @@ export function remoteFaults(
       const error = await failureOf(once(wrapper).unwrap(wrapped, within(GUARD_MS)))
       expect([error.code, error.retryAfterMs]).toEqual(['ERR_BACKEND_THROTTLED', 7000])
       const before = subject.server.requests.length
-      await failureOf(core(wrapper).unwrap(wrapped, within(GUARD_MS)))
+      await failureOf(core(wrapper).unwrap(wrapped, within(policy.totalTimeoutMs)))
       expect(subject.server.requests.length).toBe(before + 1)
     })
 
@@ -214,7 +214,7 @@ export function remoteFaults(
       subject.server.failNext(subject.unavailable)
       expect(await outcomeOf(core(wrapper).unwrap(wrapped, within(GUARD_MS)))).toBe('OK')
       subject.server.failNext({ ...subject.unavailable, headers: { 'retry-after': '9' } }, Infinity)
-      const error = await failureOf(core(wrapper).unwrap(wrapped, within(GUARD_MS)))
+      const error = await failureOf(core(wrapper).unwrap(wrapped, within(policy.totalTimeoutMs)))
       expect([error.code, error.retryAfterMs]).toEqual(['ERR_BACKEND_UNAVAILABLE', 9000])
     })
 
