@@ -2,6 +2,7 @@
 import { erased, type AnyBackend } from './backend.js'
 
 export const backends = {
+  azure: async () => erased((await import('./azure/index.js')).azure),
   local: async () => erased((await import('./local/index.js')).local),
   pkcs11: async () => erased((await import('./pkcs11/index.js')).pkcs11),
 } satisfies Record<string, () => Promise<AnyBackend>>
