@@ -32,12 +32,12 @@ const workloadIdentity = z.strictObject({
     .describe('Microsoft Entra Workload ID: a service account token that Entra takes for our identity.'),
   tenantId: tenantId
     .optional()
-    .describe('As for the others. Absent: the environment variable AZURE_TENANT_ID.'),
+    .describe('The tenant: its id, or one of its domains. Absent: the environment variable AZURE_TENANT_ID.'),
   clientId: clientId(
-    'The client id of the app registration or user-assigned identity. Absent: AZURE_CLIENT_ID.',
+    'The client id of the app registration or user-assigned identity. Absent: the environment variable AZURE_CLIENT_ID.',
   ).optional(),
   tokenFile: filePath(
-    'The file with the service account token, read anew at each login. Absent: AZURE_FEDERATED_TOKEN_FILE.',
+    'The file with the service account token, read anew at each login. Absent: the environment variable AZURE_FEDERATED_TOKEN_FILE.',
   ).optional(),
 })
 
