@@ -28,6 +28,9 @@ interface Token {
 
 const JWT_BEARER = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
+/** By so much the clocks of others may be wrong. */
+const CLOCK_SKEW_SECONDS = 300
+
 export class FakeEntra {
   /** What the app registration knows; `undefined`: none of that kind. */
   secret: string | undefined = randomBytes(20).toString('base64url')
@@ -56,7 +59,8 @@ export class FakeEntra {
   /** `undefined`: the request is for somebody else. */
   answer(request: FakeRequest): FakeAnswer | undefined {
     const { pathname } = request.url
-    if (pathname === '/metadata/identity/oauth2/token') return this.#imds(request)
+    // The official client puts a slash behind it where the environment has moved it.
+    if (/^\/metadata\/identity\/oauth2\/token\/?$/.test(pathname)) return this.#imds(request)
     const [, tenant, rest] =
       /^\/([^/]+)\/(oauth2\/v2\.0\/token|v2\.0\/\.well-known\/openid-configuration)$/.exec(pathname) ?? []
     if (tenant === undefined) return undefined
@@ -116,7 +120,8 @@ export class FakeEntra {
     if (jwt === undefined) return 50027
     const { header, claims } = jwt
     const seconds = Date.now() / 1000
-    if (Number(claims['exp']) <= seconds || Number(claims['nbf'] ?? 0) > seconds) return 700024
+    const isOver = Number(claims['exp']) + CLOCK_SKEW_SECONDS <= seconds
+    if (isOver || Number(claims['nbf'] ?? 0) - CLOCK_SKEW_SECONDS > seconds) return 700024
     return header['x5t#S256'] === undefined && header['x5t'] === undefined
       ? this.#federationMistake(jwt)
       : this.#certificateMistake(jwt, address)
