@@ -66,7 +66,8 @@ const rows: readonly Row[] = [
     status: 404,
     is: /NotFound/,
     code: 'ERR_KEY_NOT_FOUND',
-    text: ({ service, kek }) => `${service} has not got ${kek}; are vaultUrl, keyName and keyVersion right?`,
+    text: ({ service, kek }) =>
+      `${service} has not got ${kek}: are vaultUrl, keyName and keyVersion right, or was it deleted (az keyvault key list-deleted)?`,
   },
   {
     status: 409,
