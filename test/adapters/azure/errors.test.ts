@@ -79,7 +79,7 @@ describe('an answer that is no success', () => {
       'ERR_KEY_DISABLED',
       /expired/,
     ],
-    [403, body('Forbidden', innererror('KeyNotYetValid')), 'ERR_KEY_DISABLED', /not valid yet/],
+    [403, body('Forbidden', innererror('KeyNotYetValid')), 'ERR_BACKEND_UNAVAILABLE', /not valid yet/],
     [
       403,
       body('Forbidden', innererror('KeyOperationForbidden')),

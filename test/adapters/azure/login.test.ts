@@ -1,6 +1,6 @@
 /** How the plugin is let in: which token, from whom, for how long, and when not. */
 import { generateKeyPairSync, randomBytes, sign, type KeyObject } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { BackendDeps } from '../../../src/adapters/backends/backend.js'
 import { AzureKeyWrapper } from '../../../src/adapters/backends/azure/wrapper.js'
 import { asKmsError, type KmsError } from '../../../src/ports/errors.js'
@@ -49,6 +49,7 @@ beforeEach(async () => {
 })
 
 afterEach(async () => {
+  vi.unstubAllEnvs()
   for (const one of opened.splice(0)) await one.close()
   const said = JSON.stringify(logger.lines)
   for (const secret of [...fake.entra.given, fake.entra.secret ?? 'none given'])
@@ -370,7 +371,9 @@ describe('by the identity of the machine', () => {
 
   test('we are let in, without Entra, and without a proxy', async () => {
     const proxy = await TunnelProxy.start(() => fake.server.port)
-    const wrapper = open({ auth }, { ...env(), HTTP_PROXY: proxy.url })
+    for (const name of ['HTTP_PROXY', 'http_proxy', 'ALL_PROXY']) vi.stubEnv(name, proxy.url)
+    for (const name of ['NO_PROXY', 'no_proxy']) vi.stubEnv(name, '')
+    const wrapper = open({ auth }, env())
     expect(await outcomeOf(wrapper.currentKeyId(within()))).toBe('OK')
     const asked = logins().map(({ url, headers }) => [url.pathname, url.search, headers['metadata']])
     const query = '?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net'

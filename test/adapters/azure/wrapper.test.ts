@@ -1,6 +1,7 @@
 /** The life of a key: rotation, states, deletion, and how often Azure is asked. */
 import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { keyIdOfVersion } from '../../../src/adapters/backends/azure/key.js'
 import type { AzureSettings } from '../../../src/adapters/backends/azure/settings.js'
 import { AzureKeyWrapper } from '../../../src/adapters/backends/azure/wrapper.js'
 import { asKmsError, type KmsError } from '../../../src/ports/errors.js'
@@ -43,6 +44,13 @@ beforeEach(async () => {
 afterEach(async () => {
   for (const one of opened.splice(0)) await one.close()
   await fake.server.close()
+})
+
+test('the key id of a version is the same for ever', () => {
+  const vault = section('https://My-Vault.vault.azure.net', { authorityHost: undefined, keyName: 'Kek' })
+  expect(keyIdOfVersion(vault, '0123456789abcdef0123456789abcdef')).toBe(
+    'azure:7qgcnprqbzpgzcnovcrxmlomfw.3kdyyeljq5tsnkqzr5viv7ojpg',
+  )
 })
 
 describe('a rotation', () => {
@@ -200,7 +208,7 @@ describe('a key', () => {
   test.each<[string, (version: FakeVersion) => void, string, RegExp, boolean]>([
     ['disabled', (v) => (v.enabled = false), 'ERR_KEY_DISABLED', /is disabled/, false],
     ['expired', (v) => (v.exp = 1), 'ERR_KEY_DISABLED', /has expired.*--expires/, true],
-    ['not valid yet', (v) => (v.nbf = 4e9), 'ERR_KEY_DISABLED', /not valid yet/, true],
+    ['not valid yet', (v) => (v.nbf = 4e9), 'ERR_BACKEND_UNAVAILABLE', /not valid yet/, true],
     ['forbidden to wrap', (v) => (v.operations = ['unwrapKey']), 'ERR_KEY_UNUSABLE', /wrapKey/, true],
   ])(
     'that is %s since we read it is told at the next wrap',

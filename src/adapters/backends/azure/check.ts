@@ -111,7 +111,7 @@ function evidenceOf(key: AzureKey, nowMs: number): EvidenceRow[] {
     verdict: isGood ? 'ok' : otherwise,
   })
   const isWithinDates = (notBeforeMs ?? -Infinity) <= nowMs && nowMs < (expiresMs ?? Infinity)
-  const dates = `${notBeforeMs === undefined ? '' : day(notBeforeMs)}..${expiresMs === undefined ? '' : day(expiresMs)}`
+  const dates = [notBeforeMs, expiresMs].map((ms) => (ms === undefined ? 'none' : day(ms))).join(', ')
   const hasNeeded = NEEDED.every((one) => operations.includes(one))
   return [
     row('enabled', String(isEnabled), 'true', isEnabled, 'refused'),
@@ -123,7 +123,7 @@ function evidenceOf(key: AzureKey, nowMs: number): EvidenceRow[] {
       hasNeeded && operations.length === NEEDED.length,
       hasNeeded ? 'advised' : 'refused',
     ),
-    row('nbf..exp', dates, 'now is within', isWithinDates, 'refused'),
+    row('nbf, exp', dates, 'now is between', isWithinDates, 'refused'),
     row('exportable', String(isExportable), 'false', !isExportable),
     row('recoveryLevel', recoveryLevel, 'Recoverable', !recoveryLevel.includes('Purgeable')),
   ]
