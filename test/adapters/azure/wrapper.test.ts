@@ -168,24 +168,37 @@ describe('an answer to a wrap', () => {
     return outcomeOf(wrapper.wrap(dek, within()))
   }
 
-  test.each([
-    { kid: undefined },
-    { kid: `https://v.vault.azure.net/keys/kek/${'0'.repeat(32)}` },
-    { kid: 'https://v.vault.azure.net/keys/kek' },
-    { value: undefined },
-    { value: 'AAAA' },
-    { value: Buffer.alloc(256, 1).toString('base64') },
-    { value: `${Buffer.alloc(256, 1).toString('base64url')}=` },
-  ])('of another version, or of another form, is not believed: %j', async (change) => {
+  const bytes = Buffer.alloc(256, 0xff)
+
+  test.each<[string, object]>([
+    ['no key id', { kid: undefined }],
+    ['another version', { kid: `https://v.vault.azure.net/keys/kek/${'0'.repeat(32)}` }],
+    ['no version', { kid: 'https://v.vault.azure.net/keys/kek' }],
+    ['another key', { kid: `https://v.vault.azure.net/keys/other/${'0'.repeat(32)}` }],
+    ['no value', { value: undefined }],
+    ['too short a value', { value: 'AAAA' }],
+    ['too long a value', { value: Buffer.alloc(257, 1).toString('base64url') }],
+    ['another alphabet', { value: bytes.toString('base64') }],
+    ['wrong padding', { value: `${bytes.toString('base64url')}=` }],
+  ])('is not believed with %s', async (_name, change) => {
     expect(await wrapBy(change)).toBe('ERR_BACKEND_RESPONSE')
   })
 
-  test('of the right form is', async () => {
+  test('is believed in the right form, with padding or without', async () => {
     expect(await wrapBy({})).toBe('OK')
+    expect(await wrapBy({ value: `${Buffer.alloc(256, 1).toString('base64url')}==` })).toBe('OK')
   })
 })
 
 describe('a key', () => {
+  test('that is disabled is told as well where Azure only says so in its attributes', async () => {
+    const { version, jwk } = first
+    const key = { kid: `https://v.vault.azure.net/keys/kek/${version}`, kty: 'RSA', ...jwk }
+    await wrapper.currentKeyId(within())
+    fake.server.failNext({ status: 200, body: { key, attributes: { enabled: false } } })
+    expect(await outcomeOf(wrapper.currentKeyId(within()))).toBe('ERR_KEY_DISABLED')
+  })
+
   test.each<[string, (version: FakeVersion) => void, string, RegExp]>([
     ['is disabled', (v) => (v.enabled = false), 'ERR_KEY_DISABLED', /--enabled true/],
     ['may not wrap', (v) => (v.operations = ['unwrapKey']), 'ERR_KEY_UNUSABLE', /not for wrapKey/],

@@ -115,7 +115,9 @@ export class FakeAzure {
   #get(name: string, key: FakeKey | undefined, version: string): FakeAnswer {
     if (!this.rights.has('get')) return this.#denied('get')
     const found = versionOf(key, version)
-    return found === undefined ? absent(name) : { status: 200, body: this.#bundle(name, found) }
+    if (found === undefined) return absent(name)
+    if (!found.enabled) return disabled('get')
+    return { status: 200, body: this.#bundle(name, found) }
   }
 
   #bundle(name: string, version: FakeVersion): object {
@@ -176,7 +178,7 @@ export class FakeAzure {
   ): FakeAnswer | undefined {
     const on = `Operation ${operation} is not allowed on`
     const seconds = Date.now() / 1000 + this.aheadSeconds
-    if (!enabled) return failure(403, 'Forbidden', `${on} a disabled key.`, 'KeyDisabled')
+    if (!enabled) return disabled(operation)
     if (operation === 'wrapKey' && exp <= seconds)
       return failure(403, 'Forbidden', `${on} an expired key.`, 'KeyExpired')
     if (operation === 'wrapKey' && nbf > seconds) {
@@ -201,6 +203,10 @@ export class FakeAzure {
 function versionOf(key: FakeKey | undefined, version: string): FakeVersion | undefined {
   if (key === undefined || key.isDeleted) return undefined
   return version === '' ? key.versions.at(-1) : key.versions.find((one) => one.version === version)
+}
+
+function disabled(operation: string): FakeAnswer {
+  return failure(403, 'Forbidden', `Operation ${operation} is not allowed on a disabled key.`, 'KeyDisabled')
 }
 
 function absent(name: string): FakeAnswer {
