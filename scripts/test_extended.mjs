@@ -1,4 +1,5 @@
 // npm run test:extended: what needs more than Node and Debian. Each suite that cannot run here says so by name.
+import { ensureAzureClient } from './azure_client.mjs'
 import { ensureGoogleClient } from './google_client.mjs'
 import { ensureModules, ensureNss } from './hsm_modules.mjs'
 import { ensureLocalStack } from './localstack.mjs'
@@ -15,6 +16,7 @@ const needs = [
   ensureOpenBao,
   ensureLocalStack,
   ensureGoogleClient,
+  ensureAzureClient,
 ]
 for (const ensure of needs) {
   const missing = ensure()
