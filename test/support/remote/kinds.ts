@@ -1,6 +1,8 @@
 /** The services on the network that the built program is tried with, each by the name of its backend. */
 import { envOf } from '../aws_scene.js'
 import { FakeAws } from '../fakes/aws.js'
+import { FakeAzure } from '../fakes/azure.js'
+import { CLIENT, TENANT } from '../fakes/azure_login.js'
 import { FakeGcp, KEY_NAME } from '../fakes/gcp.js'
 import { FakeIbm } from '../fakes/ibm.js'
 import { makeVersion } from '../fakes/ibm_keys.js'
@@ -62,6 +64,29 @@ export const remoteKinds: Readonly<Record<string, MakeRemoteKms>> = {
       rotate: () => void kek.versions.push(makeVersion()),
       canaries: () => [canary('API key', apiKey), ...[...fake.iam.given].map((one) => canary('token', one))],
       close: async () => fake.close(),
+    }
+  },
+
+  azure: async (tls, files) => {
+    const fake = await FakeAzure.start(tls)
+    fake.addVersion('kek')
+    const { entra } = fake
+    const secret = entra.secret ?? ''
+    const auth = { method: 'clientSecret', tenantId: TENANT, clientId: CLIENT }
+    const clientSecret = `file:${files.write('secret', secret)}`
+    return {
+      server: fake.server,
+      section: (url, caFile) => ({
+        ...{ backend: 'azure', vaultUrl: url, authorityHost: url, caFile, keyName: 'kek' },
+        auth: { ...auth, clientSecret },
+      }),
+      env: {},
+      rotate: () => void fake.addVersion('kek'),
+      canaries: () => [
+        canary('client secret', secret),
+        ...entra.given.map((token) => canary('token', token)),
+      ],
+      close: async () => fake.server.close(),
     }
   },
 
