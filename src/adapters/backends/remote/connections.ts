@@ -1,25 +1,15 @@
 /** Over which connections, with which certificates, and through which proxy is a service reached? */
 import { Agent as HttpAgent, type ClientRequest } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
-import { X509Certificate } from 'node:crypto'
-import { stat } from 'node:fs/promises'
-import { createSecureContext, type ConnectionOptions, type SecureVersion } from 'node:tls'
+import type { ConnectionOptions } from 'node:tls'
 import { HttpsProxyAgent } from 'https-proxy-agent'
 import { getProxyForUrl } from 'proxy-from-env'
-import { asKmsError, KmsError } from '../../../ports/errors.js'
+import { KmsError } from '../../../ports/errors.js'
 import type { Logger } from '../../../ports/logger.js'
-import { errorCode, UNKNOWN_ERROR } from '../system_error.js'
 import { isLoopback } from './settings.js'
-import { readTrustedFile } from './trusted_file.js'
+import { TlsIdentity, type TlsFiles } from './tls_files.js'
 
-/** Paths as configured. */
-export interface TlsFiles {
-  readonly caFile?: string | undefined
-  readonly clientCertFile?: string | undefined
-  readonly clientKeyFile?: string | undefined
-}
-
-const MIN_VERSION: SecureVersion = 'TLSv1.2'
+export type { TlsFiles } from './tls_files.js'
 
 /** Kept open between calls, so that a call needs no handshake; more at once are opened as needed. */
 const POOL = { keepAlive: true, maxSockets: 64, maxFreeSockets: 8, scheduling: 'lifo' } as const
@@ -30,37 +20,27 @@ const POOL = { keepAlive: true, maxSockets: 64, maxFreeSockets: 8, scheduling: '
  */
 export class Connections {
   readonly #url: URL
-  readonly #files: TlsFiles
-  readonly #logger: Logger
-  #current: { readonly agent: HttpAgent; version: string } | undefined
+  readonly #tls: TlsIdentity
+  #current: { readonly agent: HttpAgent; readonly tls: ConnectionOptions | undefined } | undefined
 
   constructor(url: URL, files: TlsFiles, logger: Logger) {
     this.#url = url
-    this.#files = files
-    this.#logger = logger
+    this.#tls = new TlsIdentity(files, logger)
   }
 
   /**
-   * What node:http and node:https, or an SDK, take as agent. Made anew when one of the files has changed; while what
-   * stands there then cannot be used (a certificate was replaced, its key not yet), the last one stays.
+   * What node:http and node:https, or an SDK, take as agent. Made anew when one of the files has changed; see
+   * tls_files.ts.
    *
    * @throws {KmsError} `ERR_CONFIG_INVALID`: a file cannot be used, and none before it could.
    */
   async agent(): Promise<HttpAgent> {
-    const version = await this.#versionOfFiles()
-    if (this.#current?.version === version) return this.#current.agent
-    try {
-      const agent = await this.#makeAgent()
-      this.#retire()
-      this.#current = { agent, version }
-      return agent
-    } catch (error) {
-      if (this.#current === undefined) throw error
-      const reason = asKmsError(error).message
-      this.#logger.warn('a certificate file was changed and cannot be used; the last one stays', { reason })
-      this.#current.version = version
-      return this.#current.agent
-    }
+    const tls = this.#url.protocol === 'http:' ? undefined : await this.#tls.options()
+    if (this.#current !== undefined && this.#current.tls === tls) return this.#current.agent
+    const agent = this.#makeAgent(tls)
+    this.#retire()
+    this.#current = { agent, tls }
+    return agent
   }
 
   /** After a failure: the connections that wait for the next call may be dead as well. */
@@ -80,53 +60,11 @@ export class Connections {
     this.#current = undefined
   }
 
-  /** Differs whenever a file was written or replaced. */
-  async #versionOfFiles(): Promise<string> {
-    const { caFile, clientCertFile, clientKeyFile } = this.#files
-    const parts = [caFile, clientCertFile, clientKeyFile].map(async (path) => {
-      if (path === undefined) return ''
-      // What is wrong with a file is said when it is read.
-      const stats = await stat(path, { bigint: true }).catch(() => undefined)
-      return stats === undefined ? 'absent' : [stats.dev, stats.ino, stats.size, stats.mtimeNs].join(':')
-    })
-    return (await Promise.all(parts)).join(' ')
-  }
-
-  async #makeAgent(): Promise<HttpAgent> {
-    if (this.#url.protocol === 'http:') return new HttpAgent(POOL)
-    const tls = await this.#tlsOptions()
+  #makeAgent(tls: ConnectionOptions | undefined): HttpAgent {
+    if (tls === undefined) return new HttpAgent(POOL)
     const proxy = isLoopback(this.#url.hostname) ? '' : getProxyForUrl(this.#url.href)
     return proxy === '' ? new HttpsAgent({ ...POOL, ...tls }) : new TunnelAgent(proxyUrl(proxy), tls)
   }
-
-  async #tlsOptions(): Promise<ConnectionOptions> {
-    const { caFile, clientCertFile, clientKeyFile } = this.#files
-    const options: ConnectionOptions = { minVersion: MIN_VERSION, rejectUnauthorized: true }
-    const ca = caFile && (await readTrustedFile(caFile, 'the CA certificates', 'anybody')).toString('latin1')
-    if (ca !== undefined) options.ca = ca
-    if (clientCertFile !== undefined && clientKeyFile !== undefined) {
-      options.cert = await readTrustedFile(clientCertFile, 'the client certificate', 'anybody')
-      options.key = await readTrustedFile(clientKeyFile, 'the key of the client certificate', 'us')
-    }
-    try {
-      if (ca !== undefined) assertCertificates(ca)
-      createSecureContext(options)
-    } catch (error) {
-      const paths = [caFile, clientCertFile, clientKeyFile].filter((path) => path !== undefined).join(', ')
-      const text = `${paths}: no PEM certificates, or a key that is not that of the certificate (${errorCode(error) ?? UNKNOWN_ERROR})`
-      throw new KmsError('ERR_CONFIG_INVALID', text)
-    }
-    return options
-  }
-}
-
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
-
-/** @throws {Error} Not PEM certificates, each of them: Node.js would trust those that it can read, or nobody. */
-function assertCertificates(pem: string): void {
-  const certificates = pem.match(CERTIFICATE) ?? []
-  if (certificates.length === 0) throw new Error('no certificate')
-  for (const certificate of certificates) new X509Certificate(certificate)
 }
 
 /** How long a proxy may take to open a tunnel. A socket that waits longer would wait for ever: nobody else ends it. */
