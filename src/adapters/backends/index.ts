@@ -6,6 +6,7 @@ export const backends = {
   azure: async () => erased((await import('./azure/index.js')).azure),
   gcp: async () => erased((await import('./gcp/index.js')).gcp),
   ibm: async () => erased((await import('./ibm/index.js')).ibm),
+  kmip: async () => erased((await import('./kmip/index.js')).kmip),
   local: async () => erased((await import('./local/index.js')).local),
   pkcs11: async () => erased((await import('./pkcs11/index.js')).pkcs11),
   vault: async () => erased((await import('./vault/index.js')).vault),

@@ -1,0 +1,127 @@
+/** Wraps DEKs with a key on a KMIP server. */
+import { KmsError } from '../../../ports/errors.js'
+import { kekPart, type KeyId } from '../../../ports/key_id.js'
+import {
+  DEK_BYTES,
+  type CallOptions,
+  type KeyWrapper,
+  type Recognition,
+  type WrappedDek,
+} from '../../../ports/key_wrapper.js'
+import type { Logger } from '../../../ports/logger.js'
+import { formatOf } from './formats.js'
+import { assertMayWrap, keyIdOfKek, made, type Kek } from './kek.js'
+import type { KekOnServer } from './kek_on_server.js'
+import { wayOf, type Way } from './ways.js'
+import { sameVersion, versionText, type KmipVersion } from './version.js'
+
+/** What the self-test found, and what it holds for. */
+interface Chosen {
+  readonly uid: string
+  readonly version: KmipVersion
+  readonly way: Way
+}
+
+export class KmipKeyWrapper implements KeyWrapper {
+  readonly backend = 'kmip'
+  readonly #server: KekOnServer
+  readonly #logger: Logger
+  #kek: Kek | undefined
+  #chosen: Chosen | undefined
+
+  constructor(server: KekOnServer, logger: Logger) {
+    this.#server = server
+    this.#logger = logger
+  }
+
+  async currentKeyId({ signal }: CallOptions): Promise<KeyId> {
+    const kek = await this.#look(signal)
+    assertMayWrap(kek, this.#server.service)
+    return keyIdOfKek(kek)
+  }
+
+  recognizes(keyId: KeyId): Recognition {
+    if (this.#kek === undefined) return 'unknown'
+    const kek = this.#kek
+    const parts = [kek, { ...kek, initialDate: undefined }].map((one) => kekPart(keyIdOfKek(one)))
+    return parts.includes(kekPart(keyId)) ? 'yes' : 'no'
+  }
+
+  async wrap(dek: Uint8Array, { signal }: CallOptions): Promise<WrappedDek> {
+    const kek = this.#kek ?? (await this.#look(signal))
+    return this.#forgetting(kek, async () => {
+      const chosen = await this.#way(kek, signal)
+      const keyId = keyIdOfKek(kek)
+      const body = await this.#server.wrap(kek, chosen, dek, aadOf(keyId), signal)
+      return { keyId, bytes: Buffer.concat([Buffer.of(chosen.way.format), body]) }
+    })
+  }
+
+  async unwrap(wrapped: WrappedDek, { signal }: CallOptions): Promise<Uint8Array> {
+    const kek = this.#kek ?? (await this.#look(signal))
+    if (!made(kek, wrapped.keyId)) {
+      const text = `the key ${kek.uid} of ${this.#server.service} did not make ${wrapped.keyId}; name the key that did under keys, by its keyId`
+      throw new KmsError('ERR_KEY_UNKNOWN', text)
+    }
+    const format = formatOf(wrapped.bytes)
+    if (format === undefined)
+      throw new KmsError('ERR_DECRYPTION_FAILED', 'the wrapped DEK has no form of ours')
+    const body = Buffer.from(wrapped.bytes.subarray(1))
+    return this.#forgetting(kek, async () => {
+      const dek = await this.#server.unwrap(kek, wayOf(format), body, aadOf(wrapped.keyId), signal)
+      if (dek.length === DEK_BYTES) return dek
+      dek.fill(0)
+      throw new KmsError('ERR_DECRYPTION_FAILED', `what ${this.#server.service} opened is no DEK`)
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#server.close()
+    return Promise.resolve()
+  }
+
+  async #look(signal: AbortSignal | undefined): Promise<Kek> {
+    const kek = await this.#server.look(signal)
+    if (this.#kek !== undefined && this.#kek.uid !== kek.uid) {
+      this.#logger.warn(
+        'the label names another key now; values under the old one open only while an entry names it by keyId',
+        {
+          before: this.#kek.uid,
+          now: kek.uid,
+        },
+      )
+    }
+    this.#kek = kek
+    return kek
+  }
+
+  /** Once for a KEK and a version; chosen again after the server has changed its version. */
+  async #way(kek: Kek, signal: AbortSignal | undefined): Promise<Chosen> {
+    const version = await this.#server.version(signal)
+    const before = this.#chosen
+    if (before?.uid === kek.uid && sameVersion(before.version, version)) return before
+    const way = await this.#server.chooseWay(kek, version, signal)
+    const chosen = { uid: kek.uid, version, way }
+    this.#chosen = chosen
+    this.#logger.info('the way to wrap was chosen by a self-test', {
+      way: way.name,
+      kmip: versionText(version),
+    })
+    return chosen
+  }
+
+  /** A key that is gone is looked for anew by the next call: its label may name another by then. */
+  async #forgetting<T>(kek: Kek, call: () => Promise<T>): Promise<T> {
+    try {
+      return await call()
+    } catch (error) {
+      if (error instanceof KmsError && error.code === 'ERR_KEY_NOT_FOUND' && this.#kek === kek)
+        this.#kek = undefined
+      throw error
+    }
+  }
+}
+
+function aadOf(keyId: KeyId): Buffer {
+  return Buffer.from(`kmsplugin/v1 dek ${keyId}`, 'ascii')
+}
