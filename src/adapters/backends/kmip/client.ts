@@ -103,7 +103,7 @@ export class KmipClient {
   }
 
   async #attempt<T>(call: KmipCall<T>, signal: AbortSignal): Promise<{ readonly value: T } | 'stale'> {
-    const lease = await this.#pool.lease(signal)
+    const lease = await this.#lease(signal)
     const { connection, session: version } = lease
     try {
       const { operation } = call
@@ -144,19 +144,18 @@ export class KmipClient {
   ): Promise<KmipVersion> {
     const ask = async (version: KmipVersion, operation: Operation, payload: Fields): Promise<Answer> =>
       exchange(connection, { version, operation, payload }, signal, (answer) => answer)
+    this.#version = await negotiate(ask, versions, this.service)
+    return this.#version
+  }
+
+  /** Also names what a server may mean that just hangs up: many do so when they dislike a certificate. */
+  async #lease(signal: AbortSignal): Promise<Lease<KmipVersion>> {
     try {
-      this.#version = await negotiate(ask, versions, this.service)
-      return this.#version
+      return await this.#pool.lease(signal)
     } catch (error) {
-      // A server that dislikes our certificate often just hangs up.
-      if (
-        !(error instanceof ConnectionLost) ||
-        signal.aborted ||
-        !HUNG_UP.includes(errorCode(error.cause) ?? '')
-      ) {
-        throw error
-      }
-      const text = `${this.service} closed the connection at our first message; does it accept our client certificate, and is it a KMIP server?`
+      const cause = error instanceof ConnectionLost ? error.cause : error
+      if (signal.aborted || !HUNG_UP.includes(errorCode(cause) ?? '')) throw error
+      const text = `${this.service} closed the connection before it had said anything; is it a KMIP server, and does it accept our client certificate?`
       throw new KmsError('ERR_BACKEND_UNREACHABLE', text)
     }
   }
