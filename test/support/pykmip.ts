@@ -1,11 +1,10 @@
 /** PyKMIP, a KMIP server that is not ours: Debian's python3-pykmip, started for one test on loopback. */
-import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
-import { connect } from 'node:tls'
 import { makeAuthority, PrivateFiles, type Authority } from './certificates.js'
 import { KmipAdmin } from './kmip_admin.js'
+import { canConnect, signalGroup, startDaemon, until } from './modules/daemon.js'
+import { freePort } from './plugin.js'
 
 const PROGRAM = '/usr/bin/pykmip-server'
 
@@ -13,8 +12,6 @@ const PROGRAM = '/usr/bin/pykmip-server'
 export const pykmipMissing = existsSync(PROGRAM)
   ? undefined
   : 'PyKMIP is missing: install the Debian package python3-pykmip'
-
-const START_TIMEOUT_MS = 40_000
 
 export interface PyKmip {
   readonly port: number
@@ -59,20 +56,16 @@ export async function startPyKmip(): Promise<PyKmip> {
       `database_path=${files.folder}/store.sqlite`,
     ].join('\n'),
   )
-  // A group of its own: the server's helpers outlive a signal to it alone.
-  const child = spawn(PROGRAM, ['-f', config, '-l', `${files.folder}/log`], {
-    detached: true,
-    stdio: 'ignore',
-    env: { PATH: '/usr/bin:/bin' },
-  })
-  const exited = once(child, 'exit')
+  const daemon = startDaemon(PROGRAM, ['-f', config, '-l', `${files.folder}/log`])
+  const ended = once(daemon, 'exit')
   const close = async (): Promise<void> => {
-    kill(child)
-    await exited
+    // SIGTERM does not free its port for seconds.
+    signalGroup(daemon, 'SIGKILL')
+    await ended
     files.remove()
   }
   try {
-    await untilServing(port, { ca: authority.cert, ...client }, child)
+    await until('PyKMIP listens', daemon, async () => canConnect({ host: '127.0.0.1', port }))
   } catch (error) {
     await close()
     throw error
@@ -84,40 +77,5 @@ export async function startPyKmip(): Promise<PyKmip> {
     admin: new KmipAdmin({ port, ca: authority.cert, client }),
     settings: { backend: 'kmip', address: `127.0.0.1:${port}`, caFile, clientCertFile, clientKeyFile },
     close,
-  }
-}
-
-function kill(child: ChildProcess): void {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
-  process.kill(-child.pid, 'SIGKILL')
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
-async function untilServing(
-  port: number,
-  tls: { readonly ca: string; readonly cert: string; readonly key: string },
-  child: ChildProcess,
-): Promise<void> {
-  const endMs = Date.now() + START_TIMEOUT_MS
-  for (;;) {
-    if (child.exitCode !== null) throw new Error(`PyKMIP ended with ${child.exitCode}`)
-    const socket = connect({ host: '127.0.0.1', port, ...tls })
-    try {
-      await once(socket, 'secureConnect')
-      return
-    } catch (error) {
-      if (Date.now() > endMs) throw error
-      await new Promise((resolve) => setTimeout(resolve, 100))
-    } finally {
-      socket.destroy()
-    }
   }
 }
