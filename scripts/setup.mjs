@@ -111,6 +111,12 @@ export function ensureSoftHsm() {
   return 'SoftHSM is missing: install the Debian package softhsm2'
 }
 
+/** PyKMIP, a KMIP server in Python. Answers what is missing, or `undefined`. */
+export function ensurePyKmip() {
+  if (existsSync('/usr/bin/pykmip-server') || installDebian(['python3-pykmip'])) return undefined
+  return 'PyKMIP is missing: install the Debian package python3-pykmip'
+}
+
 /** Installs Debian packages where we may (root on Debian), and says so. */
 export function installDebian(packages) {
   if (process.geteuid?.() !== 0 || !has('apt-get')) return false
