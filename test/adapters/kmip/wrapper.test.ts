@@ -303,6 +303,21 @@ describe('the key', () => {
     )
   })
 
+  test('that stops by itself within a month is warned of, once', async () => {
+    scene.key.deactivationDate = Math.floor(Date.now() / 1000) + 86_400
+    const wrapper = scene.open()
+    await wrapper.currentKeyId(within())
+    await wrapper.currentKeyId(within())
+    const warnings = scene.logger.texts('warn')
+    expect(warnings).toEqual([expect.stringContaining('it is deactivated from')])
+  })
+
+  test('that stops by itself in a year is not warned of', async () => {
+    scene.key.deactivationDate = Math.floor(Date.now() / 1000) + 365 * 86_400
+    await scene.open().currentKeyId(within())
+    expect(scene.logger.texts('warn')).toEqual([])
+  })
+
   test('is never fetched', async () => {
     const wrapper = scene.open({ keyLabel: 'kek-1' })
     await wrapper.currentKeyId(within())

@@ -2,15 +2,11 @@
 import { asKmsError } from '../../../ports/errors.js'
 import type { EvidenceRow, Finding } from '../../../ports/operations.js'
 import type { BackendDeps } from '../backend.js'
-import { kindRefusal, stateNames, stateRefusal, type Kek } from './kek.js'
+import { dateText, endings, kindRefusal, stateNames, stateRefusal, type Kek } from './kek.js'
 import { openServer } from './open.js'
 import type { KmipSettings } from './settings.js'
 import { usages } from './tags.js'
 import { versionText } from './version.js'
-
-const DAY_SECONDS = 86_400n
-/** A key that ends within this time should have its successor. */
-const SOON_DAYS = 30n
 
 /** @param wallMs Now, since 1970. */
 export async function checkKmipKey(
@@ -80,9 +76,6 @@ function warnings(
   { key, isPrimary }: BackendDeps,
   wallMs: number,
 ): readonly Finding[] {
-  const nowSeconds = BigInt(Math.floor(wallMs / 1000))
-  const isSoon = (date: bigint | undefined) =>
-    date !== undefined && date - nowSeconds < SOON_DAYS * DAY_SECONDS
   /** Setting, whether it applies, what to say. */
   const rows: readonly (readonly [string, boolean, string])[] = [
     [
@@ -90,16 +83,9 @@ function warnings(
       keyLabel !== undefined && !isPrimary,
       `this entry only opens old values, and a label follows the key that is Active: write keyId: ${kek.uid}`,
     ],
-    [
-      'keyId',
-      isSoon(kek.protectStopDate),
-      `the server lets the key seal nothing from ${dateText(kek.protectStopDate) ?? ''} on; have its successor as primary before`,
-    ],
-    [
-      'keyId',
-      isSoon(kek.deactivationDate),
-      `the key is deactivated at ${dateText(kek.deactivationDate) ?? ''}; have its successor as primary before`,
-    ],
+    ...endings(kek, wallMs).map(
+      (what) => ['keyId', true, `${what}; have its successor as primary before`] as const,
+    ),
     [
       'keyId',
       kek.initialDate === undefined,
@@ -109,12 +95,6 @@ function warnings(
   return rows
     .filter(([, applies]) => applies)
     .map(([setting, , text]) => ({ level: 'warning', subject: `keys.${key}.${setting}`, text }))
-}
-
-function dateText(seconds: bigint | undefined): string | undefined {
-  if (seconds === undefined) return undefined
-  const date = new Date(Number(seconds) * 1000)
-  return Number.isNaN(date.getTime()) ? 'out of range' : date.toISOString()
 }
 
 function ok(subject: string, text: string): Finding {

@@ -16,6 +16,8 @@ export class ConnectionLost extends Error {
   }
 }
 
+const KEEP_ALIVE_MS = 15_000
+
 interface Waiting {
   readonly resolve: (message: Buffer) => void
   readonly reject: (error: Error) => void
@@ -55,6 +57,8 @@ export class Connection {
     const servername = isIP(host) === 0 ? { servername: host } : {}
     const socket = connect({ ...tls, ...servername, host, port })
     socket.setNoDelay(true)
+    // A firewall that forgets idle connections tells nobody.
+    socket.setKeepAlive(true, KEEP_ALIVE_MS)
     return new Promise((resolve, reject) => {
       const end = (error: Error): void => {
         signal.removeEventListener('abort', leave)

@@ -115,3 +115,26 @@ export function assertMayWrap(kek: Kek, service: string): void {
   const refusal = stateRefusal(kek, service) ?? kindRefusal(kek, service)
   if (refusal !== undefined) throw refusal
 }
+
+const DAY_SECONDS = 86_400n
+/** Before a key stops by itself, its successor must be at work. */
+const SOON_DAYS = 30n
+
+/** What stops by itself within 30 days, in words; empty where nothing does. */
+export function endings(kek: Kek, wallMs: number): readonly string[] {
+  const untilSeconds = BigInt(Math.floor(wallMs / 1000)) + SOON_DAYS * DAY_SECONDS
+  const rows: readonly (readonly [bigint | undefined, string])[] = [
+    [kek.protectStopDate, 'the server lets it seal nothing'],
+    [kek.deactivationDate, 'it is deactivated'],
+  ]
+  return rows
+    .filter(([date]) => date !== undefined && date < untilSeconds)
+    .map(([date, what]) => `${what} from ${dateText(date) ?? ''} on`)
+}
+
+/** ISO 8601. */
+export function dateText(seconds: bigint | undefined): string | undefined {
+  if (seconds === undefined) return undefined
+  const date = new Date(Number(seconds) * 1000)
+  return Number.isNaN(date.getTime()) ? 'a date out of range' : date.toISOString()
+}

@@ -43,11 +43,12 @@ export class KekOnServer {
     return this.#call(calls.query, signal)
   }
 
-  /** Of the connections now. @throws {KmsError} */
+  /** That of the newest connection; makes one where there was none yet. @throws {KmsError} */
   async version(signal?: AbortSignal): Promise<KmipVersion> {
-    const known = this.#client.version
-    if (known !== undefined) return known
-    return (await this.info(signal)).version
+    if (this.#client.version === undefined) await this.#offered(signal)
+    const { version } = this.#client
+    if (version === undefined) throw new KmsError('ERR_INTERNAL', 'a call was made in no version of KMIP')
+    return version
   }
 
   /**

@@ -10,7 +10,7 @@ import {
 } from '../../../ports/key_wrapper.js'
 import type { Logger } from '../../../ports/logger.js'
 import { formatOf } from './formats.js'
-import { assertMayWrap, keyIdOfKek, made, type Kek } from './kek.js'
+import { assertMayWrap, endings, keyIdOfKek, made, type Kek } from './kek.js'
 import type { KekOnServer } from './kek_on_server.js'
 import { wayOf, type Way } from './ways.js'
 import { sameVersion, versionText, type KmipVersion } from './version.js'
@@ -28,6 +28,7 @@ export class KmipKeyWrapper implements KeyWrapper {
   readonly #logger: Logger
   #kek: Kek | undefined
   #chosen: Chosen | undefined
+  readonly #warned = new Set<string>()
 
   constructor(server: KekOnServer, logger: Logger) {
     this.#server = server
@@ -92,7 +93,19 @@ export class KmipKeyWrapper implements KeyWrapper {
       )
     }
     this.#kek = kek
+    this.#warnOfEnd(kek)
     return kek
+  }
+
+  /** Once for each date: the probe looks every half minute. */
+  #warnOfEnd(kek: Kek): void {
+    for (const what of endings(kek, Date.now())) {
+      if (this.#warned.has(what)) continue
+      this.#warned.add(what)
+      this.#logger.warn(`the key stops by itself: ${what}; have its successor as primary before`, {
+        uid: kek.uid,
+      })
+    }
   }
 
   /** Once for a KEK and a version; chosen again after the server has changed its version. */
