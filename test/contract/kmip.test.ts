@@ -1,5 +1,7 @@
 import { openWrapper } from '../../src/adapters/backends/kmip/open.js'
 import { silentLogger } from '../../src/ports/logger.js'
+import { Scene } from '../adapters/kmip/scene.js'
+import type { Habits } from '../support/fakes/kmip.js'
 import { pykmipMissing, startPyKmip } from '../support/pykmip.js'
 import { keyWrapperContract } from './key_wrapper.js'
 
@@ -39,3 +41,18 @@ keyWrapperContract(
   },
   pykmipMissing,
 )
+
+/** Ways to wrap that no server here has, on the fake. */
+const others: readonly (readonly [string, Habits])[] = [
+  ['1.3, tag behind the data', { versions: ['1.3'], appendsTag: true }],
+  ['1.2, AES-KW', { versions: ['1.2'], modes: [13] }],
+  ['1.4, AES-KWP', { versions: ['1.4'], modes: [12] }],
+  ['2.1', { versions: ['2.1'] }],
+  ['1.4, GeneralFailure for bad data', { badTagReason: 0x100 }],
+]
+for (const [name, habits] of others) {
+  keyWrapperContract(`KMIP ${name} (fake)`, async () => {
+    const scene = await Scene.start(habits)
+    return { open: () => scene.open(), remove: async () => scene.close() }
+  })
+}

@@ -44,6 +44,12 @@ describe('the way to wrap', () => {
     expect(error.message).toContain('at KMIP 1.3 returns no authentication tag')
   })
 
+  test('at 1.4 without a tag is refused as well', async () => {
+    habits({ dropsTag: true })
+    const error = await failureOf(scene.open().wrap(scene.dek, within()))
+    expect(error.message).toContain('at KMIP 1.4 returns no authentication tag')
+  })
+
   test('sends no DEK while it is chosen', async () => {
     habits({ versions: ['1.3'] })
     await failureOf(scene.open().wrap(scene.dek, within()))
@@ -71,7 +77,9 @@ describe('the way to wrap', () => {
     expect(scene.fake.counted()).toEqual({ [OPERATIONS.encrypt]: 1, [OPERATIONS.decrypt]: 1 })
     habits({ versions: ['1.4', '1.3'], appendsTag: true })
     scene.fake.hangUp()
-    await failureOf(wrapper.wrap(scene.dek, within()))
+    scene.fake.counted()
+    expect((await failureOf(wrapper.wrap(scene.dek, within()))).code).toBe('ERR_BACKEND_UNAVAILABLE')
+    expect(scene.fake.counted()[OPERATIONS.encrypt]).toBeUndefined()
     expect((await scene.roundTrip(wrapper)).bytes[0]).toBe(1)
     expect(Buffer.from(await wrapper.unwrap(old, within())).equals(scene.dek)).toBe(true)
   })

@@ -55,6 +55,8 @@ export interface Habits {
   hasDiscovery?: boolean
   /** Puts the tag behind the data before 1.4, where PyKMIP drops it. */
   appendsTag?: boolean
+  /** Throws the tag away where it has a field. */
+  dropsTag?: boolean
   /** Block cipher modes that it knows: 9 GCM, 12 AES-KWP, 13 AES-KW. */
   modes?: readonly number[]
   /** Opens whatever the tag says. */
@@ -346,7 +348,8 @@ export class FakeKmip {
       const cipher = createCipheriv('aes-256-gcm', key.material, iv).setAAD(aad)
       const sealed = Buffer.concat([cipher.update(data), cipher.final()])
       const tag = cipher.getAuthTag()
-      if (hasFields) return [octets(0x4200c2, sealed), octets(0x4200ff, tag)]
+      const field = this.habits.dropsTag === true ? [] : [octets(0x4200ff, tag)]
+      if (hasFields) return [octets(0x4200c2, sealed), ...field]
       return [octets(0x4200c2, this.habits.appendsTag === true ? Buffer.concat([sealed, tag]) : sealed)]
     }
     const body = hasFields ? data : data.subarray(0, -16)
