@@ -1,9 +1,19 @@
 /** What the wrapper does with servers of every version, habit and state. The server is a fake; see pykmip.test.ts. */
 import { createCipheriv, randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { ringKey } from '../../../src/domain/keys.js'
 import { kekPart } from '../../../src/ports/key_id.js'
+import { RecordingMetrics } from '../../doubles/recording_metrics.js'
 import { OPERATIONS, type Habits } from '../../support/fakes/kmip.js'
-import { failureOf, Scene, within } from './scene.js'
+import { clock, failureOf, Scene, within } from './scene.js'
+
+const policy = {
+  maxRetries: 0,
+  callTimeoutMs: 20_000,
+  totalTimeoutMs: 20_000,
+  initialDelayMs: 1,
+  maxDelayMs: 1,
+}
 
 let scene: Scene
 
@@ -89,9 +99,19 @@ describe('the way to wrap', () => {
     habits({ versions: ['1.3'], appendsTag: true })
     const error = await failureOf(scene.open().unwrap(wrapped, within()))
     expect([error.code, error.message]).toEqual([
-      'ERR_CONFIG_INVALID',
-      expect.stringContaining('wrapped at KMIP 1.4'),
+      'ERR_UNWRAP_AMBIGUOUS',
+      expect.stringContaining('the form of KMIP 1.4'),
     ])
+  })
+
+  test('that the first byte of an altered DEK names is no fault of the server: at 1.3 a DEK of 1.4 is bad data', async () => {
+    habits({ versions: ['1.3'], appendsTag: true })
+    const held = ringKey('kek', scene.open(), policy, clock, new RecordingMetrics()).wrapper
+    const wrapped = await held.wrap(scene.dek, within())
+    await held.unwrap(wrapped, within())
+    const bytes = Buffer.from(wrapped.bytes)
+    bytes.writeUInt8(1, 0)
+    expect((await failureOf(held.unwrap({ ...wrapped, bytes }, within()))).code).toBe('ERR_DECRYPTION_FAILED')
   })
 
   test('binds the DEK to the name of its KEK', async () => {
@@ -415,7 +435,7 @@ describe('the server', () => {
     [0x04, 'ERR_BACKEND_RESPONSE', 'ERR_BACKEND_RESPONSE'],
     [0x05, 'ERR_CONFIG_INVALID', 'ERR_CONFIG_INVALID'],
     [0x07, 'ERR_KEY_UNUSABLE', 'ERR_UNWRAP_AMBIGUOUS'],
-    [0x08, 'ERR_CONFIG_INVALID', 'ERR_CONFIG_INVALID'],
+    [0x08, 'ERR_CONFIG_INVALID', 'ERR_UNWRAP_AMBIGUOUS'],
     [0x09, 'ERR_BACKEND_UNAVAILABLE', 'ERR_BACKEND_UNAVAILABLE'],
     [0x0a, 'ERR_KEY_UNUSABLE', 'ERR_DECRYPTION_FAILED'],
     [0x0b, 'ERR_KEY_UNUSABLE', 'ERR_KEY_UNUSABLE'],

@@ -76,7 +76,12 @@ const rows: Readonly<Record<number, Row>> = {
     text: PARAMETERS,
     asksState: true,
   },
-  0x08: { name: 'Feature Not Supported', code: 'ERR_CONFIG_INVALID', text: UNSUPPORTED },
+  0x08: {
+    name: 'Feature Not Supported',
+    code: 'ERR_CONFIG_INVALID',
+    onDecrypt: 'ERR_UNWRAP_AMBIGUOUS',
+    text: UNSUPPORTED,
+  },
   0x09: {
     name: 'Operation Canceled By Requester',
     code: 'ERR_BACKEND_UNAVAILABLE',
@@ -144,8 +149,18 @@ const rows: Readonly<Record<number, Row>> = {
   0x37: { name: 'Object Not Found', code: 'ERR_KEY_NOT_FOUND', text: NOT_FOUND },
   0x39: { name: 'Not Authorised', code: 'ERR_ACCESS_DENIED', text: DENIED, asksState: true },
   0x3a: { name: 'Server Limit Exceeded', code: 'ERR_BACKEND_THROTTLED', text: 'limits our rate' },
-  0x3b: { name: 'Unknown Enumeration', code: 'ERR_CONFIG_INVALID', text: UNSUPPORTED },
-  0x3e: { name: 'Unsupported Cryptographic Parameters', code: 'ERR_KEY_UNUSABLE', text: PARAMETERS },
+  0x3b: {
+    name: 'Unknown Enumeration',
+    code: 'ERR_CONFIG_INVALID',
+    onDecrypt: 'ERR_UNWRAP_AMBIGUOUS',
+    text: UNSUPPORTED,
+  },
+  0x3e: {
+    name: 'Unsupported Cryptographic Parameters',
+    code: 'ERR_KEY_UNUSABLE',
+    onDecrypt: 'ERR_UNWRAP_AMBIGUOUS',
+    text: PARAMETERS,
+  },
   0x3f: { name: 'Unsupported Protocol Version', code: 'ERR_BACKEND_RESPONSE', text: PROTOCOL },
   0x43: {
     name: 'Wrong Key Lifecycle State',

@@ -32,7 +32,7 @@ export interface Way {
   /**
    * What Decrypt is asked.
    *
-   * @throws {KmsError} `ERR_CONFIG_INVALID`: this version cannot say it.
+   * @throws {KmsError} `ERR_UNWRAP_AMBIGUOUS`: this version cannot say it.
    */
   readonly open: (uid: string, body: Buffer, aad: Uint8Array, version: KmipVersion) => Transform
 }
@@ -58,8 +58,9 @@ const gcm: Way = {
   },
   open: (uid, body, aad, version) => {
     if (isAtLeast(version, AEAD_FIELDS)) return { ...separate(uid, body), aad }
-    const text = `this DEK was wrapped at KMIP 1.4, and the server speaks ${versionText(version)} now, which cannot open it; switch 1.4 on again`
-    throw new KmsError('ERR_CONFIG_INVALID', text)
+    // Or its first byte was altered: whether this server opens what it made tells.
+    const text = `the wrapped DEK has the form of KMIP 1.4, and the server speaks ${versionText(version)} now, which cannot open it; switch 1.4 on again`
+    throw new KmsError('ERR_UNWRAP_AMBIGUOUS', text)
   },
 }
 
