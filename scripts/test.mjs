@@ -1,10 +1,10 @@
 // npm test: installs what it needs, then format, lint, types and every test that needs only Node and Debian.
 import { existsSync } from 'node:fs'
 import { ensureNss } from './hsm_modules.mjs'
-import { ensureAddon, ensureCompiler, ensurePackages, ensureSoftHsm, say } from './setup.mjs'
+import { ensureAddon, ensureCompiler, ensurePackages, ensurePyKmip, ensureSoftHsm, say } from './setup.mjs'
 
 ensurePackages()
-for (const missing of [ensureSoftHsm(), ensureNss(), ensureAddon(), ensureCompiler()]) {
+for (const missing of [ensureSoftHsm(), ensureNss(), ensurePyKmip(), ensureAddon(), ensureCompiler()]) {
   if (missing !== undefined) say(`setup: ${missing}; the tests that need it are skipped`)
 }
 const { Tally } = await import('./checks.mjs')
