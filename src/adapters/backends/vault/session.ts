@@ -5,6 +5,7 @@ import type { CallOptions } from '../../../ports/key_wrapper.js'
 import { Credential, type Lease } from '../remote/credential.js'
 import { LoginGuard } from '../remote/login_guard.js'
 import { VaultClient, type VaultReply, type VaultRequest } from './client.js'
+import { isFromVault } from './errors.js'
 import { givenToken, lookUp, readGiven } from './given_token.js'
 import { isGuarded, logIn, loginOf } from './login.js'
 import { endsLater, renew } from './renewal.js'
@@ -48,7 +49,7 @@ export class VaultSession {
   }
 
   /**
-   * Any answer but a 403, asked with our token; when that one is refused, once more with a new one.
+   * Any answer but a 403 of Vault, asked with our token; when that one is refused, once more with a new one.
    *
    * @throws {KmsError} `ERR_ACCESS_DENIED`: our token is good and its policies forbid this; `ERR_LOGIN_REFUSED`,
    * `ERR_CREDENTIALS_EXPIRED`: it is not good; what logging in and `VaultClient.ask` throw.
@@ -56,12 +57,12 @@ export class VaultSession {
   async ask(request: Omit<VaultRequest, 'token'>, options: Call): Promise<VaultReply> {
     let token = await this.token(options)
     let reply = await this.#client.ask({ ...request, token }, options.signal)
-    if (reply.status !== 403) return reply
+    if (!isRefusal(reply)) return reply
     if (this.#mayForce()) {
       this.#credential.invalidate(token)
       token = await this.token(options)
       reply = await this.#client.ask({ ...request, token }, options.signal)
-      if (reply.status !== 403) return reply
+      if (!isRefusal(reply)) return reply
       this.#lastForcedMs = this.#deps.clock.nowMs()
     }
     throw await this.#meaningOf403(request.path, token, options)
@@ -145,4 +146,8 @@ export class VaultSession {
       this.#deps.logger.debug('the token file cannot be read', { reason: asKmsError(thrown).message })
     }
   }
+}
+
+function isRefusal(reply: VaultReply): boolean {
+  return reply.status === 403 && isFromVault(reply)
 }
