@@ -14,8 +14,12 @@ import type { VaultToken } from './token.js'
 
 type Call = Pick<CallOptions, 'signal'>
 
-/** After a 403 that a new token did not cure: so long no new one is fetched because of a 403, since each is a lease. */
+/**
+ * After a 403 that a new token did not cure: so long no new one is fetched because of a 403, since each is a lease and
+ * may be one of few uses of a secret id. Doubles while Vault says that it is the policies.
+ */
 const RELOGIN_REST_MS = 10_000
+const MAX_RELOGIN_REST_MS = 300_000
 
 /** For the server to hear that we end; nobody waits longer. */
 const REVOKE_MS = 1000
@@ -27,6 +31,7 @@ export class VaultSession {
   readonly #credential: Credential<VaultToken>
   readonly #guard: LoginGuard
   #lastForcedMs = -Infinity
+  #restMs = 0
 
   constructor(settings: VaultSettings, deps: BackendDeps) {
     this.#settings = settings
@@ -64,6 +69,7 @@ export class VaultSession {
       reply = await this.#client.ask({ ...request, token }, options.signal)
       if (!isRefusal(reply)) return reply
       this.#lastForcedMs = this.#deps.clock.nowMs()
+      this.#restMs = Math.min(Math.max(2 * this.#restMs, RELOGIN_REST_MS), MAX_RELOGIN_REST_MS)
     }
     throw await this.#meaningOf403(request.path, token, options)
   }
@@ -90,7 +96,7 @@ export class VaultSession {
   }
 
   #mayForce(): boolean {
-    return this.#deps.clock.nowMs() - this.#lastForcedMs >= RELOGIN_REST_MS
+    return this.#deps.clock.nowMs() - this.#lastForcedMs >= this.#restMs
   }
 
   /** Vault says the same to a token that it does not know and to one whose policies forbid the path. */
@@ -101,6 +107,8 @@ export class VaultSession {
       const text = `${service} knows us, and the policies of our token forbid ${path}; docs/vault.md has the policy to grant`
       return new KmsError('ERR_ACCESS_DENIED', text)
     }
+    // It may have been revoked since: that is cured by a login.
+    this.#restMs = RELOGIN_REST_MS
     if (this.#settings.auth.method === 'token') {
       this.#credential.invalidate(token)
       return new KmsError('ERR_LOGIN_REFUSED', `${service} does not know the token; replace it`)
