@@ -31,12 +31,15 @@ const POOL = { keepAlive: true, maxSockets: 64, maxFreeSockets: 8, scheduling: '
 export class Connections {
   readonly #url: URL
   readonly #files: TlsFiles
+  readonly #timeoutMs: number
   readonly #logger: Logger
   #current: { readonly agent: HttpAgent; version: string } | undefined
 
-  constructor(url: URL, files: TlsFiles, logger: Logger) {
+  /** @param timeoutMs How long a request waits for its connection. */
+  constructor(url: URL, files: TlsFiles, timeoutMs: number, logger: Logger) {
     this.#url = url
     this.#files = files
+    this.#timeoutMs = timeoutMs
     this.#logger = logger
   }
 
@@ -96,7 +99,9 @@ export class Connections {
     if (this.#url.protocol === 'http:') return new HttpAgent(POOL)
     const tls = await this.#tlsOptions()
     const proxy = isLoopback(this.#url.hostname) ? '' : getProxyForUrl(this.#url.href)
-    return proxy === '' ? new HttpsAgent({ ...POOL, ...tls }) : new TunnelAgent(proxyUrl(proxy), tls)
+    return proxy === ''
+      ? new HttpsAgent({ ...POOL, ...tls })
+      : new TunnelAgent(proxyUrl(proxy), tls, this.#timeoutMs)
   }
 
   async #tlsOptions(): Promise<ConnectionOptions> {
@@ -129,17 +134,20 @@ function assertCertificates(pem: string): void {
   for (const certificate of certificates) new X509Certificate(certificate)
 }
 
-/** How long a proxy may take to open a tunnel. A socket that waits longer would wait for ever: nobody else ends it. */
-const TUNNEL_TIMEOUT_MS = 10_000
-
-/** TLS to the service inside a tunnel that an HTTP proxy opens (RFC 9110 section 9.3.6). */
+/**
+ * TLS to the service inside a tunnel that an HTTP proxy opens (RFC 9110 section 9.3.6). A tunnel that is not open when
+ * its request has given up is ended here: nobody else ends it, and it would keep a place in the pool from the requests
+ * that come after an outage.
+ */
 class TunnelAgent extends HttpsProxyAgent<string> {
   readonly #tls: ConnectionOptions
+  readonly #timeoutMs: number
   readonly #toProxy: HttpsProxyAgent<string>['connectOpts']
 
-  constructor(proxy: URL, tls: ConnectionOptions) {
+  constructor(proxy: URL, tls: ConnectionOptions, timeoutMs: number) {
     super(proxy.href, POOL)
     this.#tls = tls
+    this.#timeoutMs = timeoutMs
     this.#toProxy = this.connectOpts
   }
 
@@ -149,7 +157,7 @@ class TunnelAgent extends HttpsProxyAgent<string> {
   ): ReturnType<HttpsProxyAgent<string>['connect']> {
     let status = 0
     const overdue = new AbortController()
-    const timer = setTimeout(() => overdue.abort(), TUNNEL_TIMEOUT_MS)
+    const timer = setTimeout(() => overdue.abort(), this.#timeoutMs)
     request.once('proxyConnect', (answer: { readonly statusCode: number }) => (status = answer.statusCode))
     try {
       // Read by the library before it waits for anything.

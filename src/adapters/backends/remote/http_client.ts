@@ -42,7 +42,7 @@ export class HttpClient {
 
   constructor(options: HttpClientOptions) {
     this.#options = options
-    this.#connections = new Connections(options.url, options.tls, options.logger)
+    this.#connections = new Connections(options.url, options.tls, options.timeoutMs, options.logger)
   }
 
   /**
