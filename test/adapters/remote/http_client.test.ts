@@ -252,6 +252,15 @@ describe('a client of a service over HTTP', () => {
       expect(code).toBe('ERR_DEADLINE_EXCEEDED')
     })
 
+    test('calls at once share one set of connections from the first on', async () => {
+      vi.stubEnv('HTTPS_PROXY', proxy.url)
+      proxy.status = 0
+      const client = clientOf('https://kms.example.com:8200', {}, 2000)
+      const calls = Array.from({ length: 100 }, async () => failureOf(client.send(get)))
+      await Promise.all(calls)
+      expect(proxy.asked.length).toBeLessThanOrEqual(64)
+    })
+
     test('a proxy that answers again after an outage under load is used again within a second', async () => {
       vi.stubEnv('HTTPS_PROXY', proxy.url)
       proxy.status = 0

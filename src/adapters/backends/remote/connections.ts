@@ -33,6 +33,7 @@ export class Connections {
   readonly #files: TlsFiles
   readonly #timeoutMs: number
   readonly #logger: Logger
+  #flight: Promise<HttpAgent> | undefined
   #current: { readonly agent: HttpAgent; version: string } | undefined
 
   /** @param timeoutMs How long a request waits for its connection. */
@@ -50,6 +51,14 @@ export class Connections {
    * @throws {KmsError} `ERR_CONFIG_INVALID`: a file cannot be used, and none before it could.
    */
   async agent(): Promise<HttpAgent> {
+    // One for all who ask at once: else each would have connections of its own.
+    this.#flight ??= this.#agentNow().finally(() => {
+      this.#flight = undefined
+    })
+    return this.#flight
+  }
+
+  async #agentNow(): Promise<HttpAgent> {
     const version = await this.#versionOfFiles()
     if (this.#current?.version === version) return this.#current.agent
     try {
