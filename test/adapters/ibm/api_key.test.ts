@@ -78,6 +78,18 @@ describe('the API key in the file of IBM’s plug-in', () => {
   })
 })
 
+test('an API key that was moved out of the config file while the plugin runs is read from where it is now', async () => {
+  const path = files.write('ibm.yaml', IBM_FILE)
+  expect(await readApiKey(`ibm-config:${path}`, {})).toBe(KEY)
+  const own = files.write('api-key', 'the-same-elsewhere\n')
+  files.write('ibm.yaml', IBM_FILE.replace(KEY, `file:${own}`))
+  expect(await readApiKey(`ibm-config:${path}`, {})).toBe('the-same-elsewhere')
+  files.write('ibm.yaml', IBM_FILE.replace(KEY, 'env:IBM_API_KEY'))
+  expect(await readApiKey(`ibm-config:${path}`, { IBM_API_KEY: 'in-the-environment' })).toBe(
+    'in-the-environment',
+  )
+})
+
 test('an API key in a file of its own or in the environment is read without the white space at its end', async () => {
   const path = files.write('api-key', `${KEY}\n`)
   expect(await readApiKey(`file:${path}`, {})).toBe(KEY)

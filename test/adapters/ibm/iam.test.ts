@@ -229,6 +229,20 @@ describe('an IAM that gives no token is named, not the KMS', () => {
     }
   })
 
+  test.each([400, 401, 403])(
+    'a proxy that says %i in its place holds nothing against the API key',
+    async (status) => {
+      const wrapper = open()
+      subject.fake.server.failNext({ status, body: '<html>no upstream</html>' }, 2, inIam)
+      for (let i = 0; i < 2; i += 1) {
+        const error = await failureOf(wrapper.currentKeyId(options))
+        expect([error.code, error.fault]).toEqual(['ERR_BACKEND_RESPONSE', 'backend'])
+      }
+      await wrapper.currentKeyId(options)
+      expect(exchanges()).toBe(3)
+    },
+  )
+
   test.each([
     ['no token', { expires_in: 3600 }],
     ['a token that is none', { access_token: 'a\r\nb', expires_in: 3600 }],

@@ -252,6 +252,28 @@ describe('a client of a service over HTTP', () => {
       expect(code).toBe('ERR_DEADLINE_EXCEEDED')
     })
 
+    test('calls at once share one set of connections from the first on', async () => {
+      vi.stubEnv('HTTPS_PROXY', proxy.url)
+      proxy.status = 0
+      const client = clientOf('https://kms.example.com:8200', {}, 2000)
+      const calls = Array.from({ length: 100 }, async () => failureOf(client.send(get)))
+      await Promise.all(calls)
+      expect(proxy.asked.length).toBeLessThanOrEqual(64)
+    })
+
+    test('a proxy that answers again after an outage under load is used again within a second', async () => {
+      vi.stubEnv('HTTPS_PROXY', proxy.url)
+      proxy.status = 0
+      const client = clientOf('https://kms.example.com:8200', {}, 500)
+      await failureOf(client.send(get))
+      const load = Array.from({ length: 100 }, async () => failureOf(client.send(get)))
+      const outcomes = new Set((await Promise.all(load)).map(({ code }) => code))
+      expect([...outcomes]).toEqual(['ERR_DEADLINE_EXCEEDED'])
+      proxy.status = 200
+      const isBack = async () => expect((await client.send(get)).status).toBe(200)
+      await vi.waitFor(isBack, { timeout: 3000, interval: 50 })
+    })
+
     test('a proxy that is no URL is named as a mistake of the environment', async () => {
       vi.stubEnv('HTTPS_PROXY', 'socks5://127.0.0.1:1')
       const error = await failureOf(clientOf('https://kms.example.com:8200').send(get))

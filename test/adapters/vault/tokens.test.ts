@@ -80,7 +80,7 @@ describe('a token of our own login', () => {
     expect(bench.clock.sleepers).toBe(0)
   })
 
-  test('is not given up while the server is sealed at half of its life: it is tried again soon', async () => {
+  test('is not given up while the server is sealed at half of its life: it is tried again ever more rarely', async () => {
     const wrapper = bench.open()
     await wrapper.currentKeyId(bench.options)
     bench.fake.isSealed = true

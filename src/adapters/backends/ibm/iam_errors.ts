@@ -5,7 +5,8 @@ import { jsonObjectIfAny, objectAt, textAt, type JsonObject } from '../remote/js
 import { retryAfterMs } from '../remote/retry_after.js'
 
 interface Row {
-  readonly status: (status: number) => boolean
+  /** @param isOwn The answer has a body as a service has it, not the page of a proxy whose IAM is away. */
+  readonly status: (status: number, isOwn: boolean) => boolean
   readonly code: KmsErrorCode
   readonly text: string
 }
@@ -15,7 +16,11 @@ const REFUSED =
 
 /** The first row that fits. */
 const rows: readonly Row[] = [
-  { status: (s) => [400, 401, 403].includes(s), code: 'ERR_LOGIN_REFUSED', text: REFUSED },
+  {
+    status: (s, isOwn) => isOwn && [400, 401, 403].includes(s),
+    code: 'ERR_LOGIN_REFUSED',
+    text: REFUSED,
+  },
   {
     status: (s) => s === 429,
     code: 'ERR_BACKEND_THROTTLED',
@@ -36,7 +41,8 @@ const rows: readonly Row[] = [
  */
 export function iamError(service: string, answer: HttpAnswer): KmsError {
   const body = jsonObjectIfAny(answer)
-  const row = rows.find(({ status }) => status(answer.status))
+  const isOwn = Object.keys(body).length > 0
+  const row = rows.find(({ status }) => status(answer.status, isOwn))
   const { code = 'ERR_BACKEND_RESPONSE', text = '' } = row ?? {}
   return new KmsError(code, `${service} ${text} (${detailsOf(answer.status, body)})`, {
     retryAfterMs: retryAfterMs(answer.headers['retry-after']),

@@ -21,11 +21,14 @@ const POOL = { keepAlive: true, maxSockets: 64, maxFreeSockets: 8, scheduling: '
 export class Connections {
   readonly #url: URL
   readonly #tls: TlsIdentity
+  readonly #timeoutMs: number
   #current: { readonly agent: HttpAgent; readonly tls: ConnectionOptions | undefined } | undefined
 
-  constructor(url: URL, files: TlsFiles, logger: Logger) {
+  /** @param timeoutMs How long a request waits for its connection. */
+  constructor(url: URL, files: TlsFiles, timeoutMs: number, logger: Logger) {
     this.#url = url
     this.#tls = new TlsIdentity(files, logger)
+    this.#timeoutMs = timeoutMs
   }
 
   /**
@@ -36,6 +39,7 @@ export class Connections {
    */
   async agent(): Promise<HttpAgent> {
     const tls = this.#url.protocol === 'http:' ? undefined : await this.#tls.options()
+    // One for all who ask at once, since they were given the same object: else each would have connections of its own.
     if (this.#current !== undefined && this.#current.tls === tls) return this.#current.agent
     const agent = this.#makeAgent(tls)
     this.#retire()
@@ -63,21 +67,26 @@ export class Connections {
   #makeAgent(tls: ConnectionOptions | undefined): HttpAgent {
     if (tls === undefined) return new HttpAgent(POOL)
     const proxy = isLoopback(this.#url.hostname) ? '' : getProxyForUrl(this.#url.href)
-    return proxy === '' ? new HttpsAgent({ ...POOL, ...tls }) : new TunnelAgent(proxyUrl(proxy), tls)
+    return proxy === ''
+      ? new HttpsAgent({ ...POOL, ...tls })
+      : new TunnelAgent(proxyUrl(proxy), tls, this.#timeoutMs)
   }
 }
 
-/** How long a proxy may take to open a tunnel. A socket that waits longer would wait for ever: nobody else ends it. */
-const TUNNEL_TIMEOUT_MS = 10_000
-
-/** TLS to the service inside a tunnel that an HTTP proxy opens (RFC 9110 section 9.3.6). */
+/**
+ * TLS to the service inside a tunnel that an HTTP proxy opens (RFC 9110 section 9.3.6). A tunnel that is not open when
+ * its request has given up is ended here: nobody else ends it, and it would keep a place in the pool from the requests
+ * that come after an outage.
+ */
 class TunnelAgent extends HttpsProxyAgent<string> {
   readonly #tls: ConnectionOptions
+  readonly #timeoutMs: number
   readonly #toProxy: HttpsProxyAgent<string>['connectOpts']
 
-  constructor(proxy: URL, tls: ConnectionOptions) {
+  constructor(proxy: URL, tls: ConnectionOptions, timeoutMs: number) {
     super(proxy.href, POOL)
     this.#tls = tls
+    this.#timeoutMs = timeoutMs
     this.#toProxy = this.connectOpts
   }
 
@@ -87,7 +96,7 @@ class TunnelAgent extends HttpsProxyAgent<string> {
   ): ReturnType<HttpsProxyAgent<string>['connect']> {
     let status = 0
     const overdue = new AbortController()
-    const timer = setTimeout(() => overdue.abort(), TUNNEL_TIMEOUT_MS)
+    const timer = setTimeout(() => overdue.abort(), this.#timeoutMs)
     request.once('proxyConnect', (answer: { readonly statusCode: number }) => (status = answer.statusCode))
     try {
       // Read by the library before it waits for anything.

@@ -42,7 +42,7 @@ export class HttpClient {
 
   constructor(options: HttpClientOptions) {
     this.#options = options
-    this.#connections = new Connections(options.url, options.tls, options.logger)
+    this.#connections = new Connections(options.url, options.tls, options.timeoutMs, options.logger)
   }
 
   /**
@@ -63,7 +63,7 @@ export class HttpClient {
       this.#connections.dropIdle()
       const second = await this.#attempt(request, ended)
       if (second !== 'stale') return second
-      throw transportError(this.#options.service, Object.assign(new Error(), { code: 'ECONNRESET' }))
+      throw transportError(this.#options.service, closedEarly())
     } catch (error) {
       this.#connections.dropIdle()
       if (this.#closed.signal.aborted) throw new KmsError('ERR_SHUTTING_DOWN', 'the plugin is stopping')
@@ -102,8 +102,14 @@ export class HttpClient {
       // While a request waits for its connection, Node.js keeps the end of its signal to itself.
       const leave = () => reject(new Error('aborted'))
       signal.addEventListener('abort', leave, { once: true })
-      outgoing.on('close', () => signal.removeEventListener('abort', leave))
+      let isAnswered = false
+      outgoing.on('close', () => {
+        signal.removeEventListener('abort', leave)
+        // After a 101, which nobody asked for, Node.js lets go of the connection without a word.
+        if (!isAnswered) reject(closedEarly())
+      })
       outgoing.on('response', (incoming) => {
+        isAnswered = true
         readAnswer(incoming, service).then(resolve, reject)
       })
       outgoing.on('error', (error) => {
@@ -114,6 +120,10 @@ export class HttpClient {
       outgoing.end(request.body)
     })
   }
+}
+
+function closedEarly(): Error {
+  return Object.assign(new Error('closed'), { code: 'ECONNRESET' })
 }
 
 function lengthOf(body: string | undefined): Record<string, string> {

@@ -2,7 +2,8 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
 
-const REFERENCE = /^(file:\/.+|env:[A-Za-z_][A-Za-z0-9_]*)$/s
+/** A setting that says where a secret is. */
+export const REFERENCE = /^(file:\/.+|env:[A-Za-z_][A-Za-z0-9_]*)$/s
 
 /** An absolute path of a file. */
 export function filePath(meaning: string) {

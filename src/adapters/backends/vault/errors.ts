@@ -132,10 +132,22 @@ const rows: readonly Row[] = [
   },
 ]
 
-/** The error for any answer that is no success and no 403. */
+/**
+ * Whether an answer that is no success is Vault's own: it always has `errors`, if only an empty list. A balancer or
+ * proxy whose Vault is away answers 403 or 404 as well, and that is no word about token or key.
+ */
+export function isFromVault({ body }: VaultReply): boolean {
+  return Array.isArray(body['errors'])
+}
+
+/** The error for any answer that is no success and no 403 of Vault. */
 export function errorOf(question: Question, reply: VaultReply): KmsError {
   const { status, retryAfterMs } = reply
   const said = textsOf(reply).join('; ')
+  if ([400, 401, 403, 404, 405].includes(status) && !isFromVault(reply)) {
+    const text = `${question.service} does not answer as Vault (status ${status} at ${question.path}); is there a proxy in between, and is \`url\` right?`
+    return new KmsError('ERR_BACKEND_RESPONSE', text, { retryAfterMs })
+  }
   const row = rows.find((one) => one.status.includes(status) && (one.says?.test(said) ?? true))
   if (row !== undefined) return new KmsError(row.code, row.text(question), { retryAfterMs })
   const text = `${question.service} answered ${status} at ${question.path}${question.isLogin === true ? '' : quoted(said)}`

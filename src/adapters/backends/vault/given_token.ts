@@ -4,7 +4,7 @@ import { KmsError } from '../../../ports/errors.js'
 import { malformed, objectAt, type JsonObject } from '../remote/json_answer.js'
 import { readSecret } from '../remote/secret.js'
 import type { VaultClient } from './client.js'
-import { errorOf } from './errors.js'
+import { errorOf, isFromVault } from './errors.js'
 import { isTokenText, VaultToken } from './token.js'
 
 const PATH = 'auth/token/lookup-self'
@@ -51,7 +51,7 @@ export async function lookUp(
   signal?: AbortSignal,
 ): Promise<JsonObject | undefined> {
   const reply = await client.ask({ method: 'GET', path: PATH, token }, signal)
-  if (reply.status === 403) return undefined
+  if (reply.status === 403 && isFromVault(reply)) return undefined
   if (reply.status !== 200) throw errorOf({ service: client.service, path: PATH, kek: 'the token' }, reply)
   return objectAt(reply.body, 'data')
 }

@@ -4,7 +4,7 @@ import { KmsError } from '../../../ports/errors.js'
 import { malformed, objectAt, textAt, type JsonObject } from '../remote/json_answer.js'
 import { readSecret } from '../remote/secret.js'
 import type { VaultClient, VaultReply } from './client.js'
-import { errorOf, textsOf } from './errors.js'
+import { errorOf, isFromVault, textsOf } from './errors.js'
 import type { VaultAuth } from './settings.js'
 import { isTokenText, VaultToken } from './token.js'
 
@@ -124,6 +124,8 @@ const hints: readonly (readonly [RegExp, string])[] = [
 ]
 
 function loginError(service: string, { method, path }: Login, reply: VaultReply): KmsError {
+  const question = { service, path, kek: 'the auth method', isLogin: true }
+  if (!isFromVault(reply)) return errorOf(question, reply)
   const said = textsOf(reply).join('; ')
   if (reply.status === 404 || reply.status === 405) {
     const text = `${service} has no auth method at ${path}; are \`auth.mount\` and \`namespace\` right?`
@@ -139,5 +141,5 @@ function loginError(service: string, { method, path }: Login, reply: VaultReply)
       method === 'kubernetes' ? ', or kube-apiserver does not vouch for the service account now' : ''
     return new KmsError('ERR_LOGIN_REFUSED', `${service} refuses the login at ${path}: ${why}${cure}`)
   }
-  return errorOf({ service, path, kek: 'the auth method', isLogin: true }, reply)
+  return errorOf(question, reply)
 }

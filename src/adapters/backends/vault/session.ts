@@ -5,6 +5,7 @@ import type { CallOptions } from '../../../ports/key_wrapper.js'
 import { Credential, type Lease } from '../remote/credential.js'
 import { LoginGuard } from '../remote/login_guard.js'
 import { VaultClient, type VaultReply, type VaultRequest } from './client.js'
+import { isFromVault } from './errors.js'
 import { givenToken, lookUp, readGiven } from './given_token.js'
 import { isGuarded, logIn, loginOf } from './login.js'
 import { endsLater, renew } from './renewal.js'
@@ -13,8 +14,12 @@ import type { VaultToken } from './token.js'
 
 type Call = Pick<CallOptions, 'signal'>
 
-/** After a 403 that a new token did not cure: so long no new one is fetched because of a 403, since each is a lease. */
+/**
+ * After a 403 that a new token did not cure: so long no new one is fetched because of a 403, since each is a lease and
+ * may be one of few uses of a secret id. Doubles while Vault says that it is the policies.
+ */
 const RELOGIN_REST_MS = 10_000
+const MAX_RELOGIN_REST_MS = 300_000
 
 /** For the server to hear that we end; nobody waits longer. */
 const REVOKE_MS = 1000
@@ -26,6 +31,7 @@ export class VaultSession {
   readonly #credential: Credential<VaultToken>
   readonly #guard: LoginGuard
   #lastForcedMs = -Infinity
+  #restMs = 0
 
   constructor(settings: VaultSettings, deps: BackendDeps) {
     this.#settings = settings
@@ -48,7 +54,7 @@ export class VaultSession {
   }
 
   /**
-   * Any answer but a 403, asked with our token; when that one is refused, once more with a new one.
+   * Any answer but a 403 of Vault, asked with our token; when that one is refused, once more with a new one.
    *
    * @throws {KmsError} `ERR_ACCESS_DENIED`: our token is good and its policies forbid this; `ERR_LOGIN_REFUSED`,
    * `ERR_CREDENTIALS_EXPIRED`: it is not good; what logging in and `VaultClient.ask` throw.
@@ -56,13 +62,14 @@ export class VaultSession {
   async ask(request: Omit<VaultRequest, 'token'>, options: Call): Promise<VaultReply> {
     let token = await this.token(options)
     let reply = await this.#client.ask({ ...request, token }, options.signal)
-    if (reply.status !== 403) return reply
+    if (!isRefusal(reply)) return reply
     if (this.#mayForce()) {
       this.#credential.invalidate(token)
       token = await this.token(options)
       reply = await this.#client.ask({ ...request, token }, options.signal)
-      if (reply.status !== 403) return reply
+      if (!isRefusal(reply)) return reply
       this.#lastForcedMs = this.#deps.clock.nowMs()
+      this.#restMs = Math.min(Math.max(2 * this.#restMs, RELOGIN_REST_MS), MAX_RELOGIN_REST_MS)
     }
     throw await this.#meaningOf403(request.path, token, options)
   }
@@ -89,7 +96,7 @@ export class VaultSession {
   }
 
   #mayForce(): boolean {
-    return this.#deps.clock.nowMs() - this.#lastForcedMs >= RELOGIN_REST_MS
+    return this.#deps.clock.nowMs() - this.#lastForcedMs >= this.#restMs
   }
 
   /** Vault says the same to a token that it does not know and to one whose policies forbid the path. */
@@ -100,6 +107,8 @@ export class VaultSession {
       const text = `${service} knows us, and the policies of our token forbid ${path}; docs/vault.md has the policy to grant`
       return new KmsError('ERR_ACCESS_DENIED', text)
     }
+    // It may have been revoked since: that is cured by a login.
+    this.#restMs = RELOGIN_REST_MS
     if (this.#settings.auth.method === 'token') {
       this.#credential.invalidate(token)
       return new KmsError('ERR_LOGIN_REFUSED', `${service} does not know the token; replace it`)
@@ -145,4 +154,8 @@ export class VaultSession {
       this.#deps.logger.debug('the token file cannot be read', { reason: asKmsError(thrown).message })
     }
   }
+}
+
+function isRefusal(reply: VaultReply): boolean {
+  return reply.status === 403 && isFromVault(reply)
 }

@@ -38,14 +38,19 @@ export class VaultKeyWrapper implements KeyWrapper {
     return kekPart(keyId) === this.#kekPart ? 'yes' : 'no'
   }
 
-  /** Reads the key first: Vault makes a missing key when a token that may `create` encrypts with it. */
+  /**
+   * Reads the key first: Vault makes a missing key when a token that may `create` encrypts with it. And once more
+   * afterwards: a key that was deleted and made anew in between wraps with a version of the same number.
+   */
   async wrap(dek: Uint8Array, options: CallOptions): Promise<WrappedDek> {
     const { currentKeyId, latestVersion } = await this.#read(options)
     const body = encryptBody(dek, latestVersion, this.#settings)
     const question = this.#question('encrypt')
     const reply = await this.#session.ask({ method: 'POST', path: question.path, body }, options)
     if (reply.status !== 200) throw errorOf(question, reply)
-    return { keyId: currentKeyId, bytes: wrappedIn(reply.body, latestVersion, this.#session.service) }
+    const bytes = wrappedIn(reply.body, latestVersion, this.#session.service)
+    if ((await this.#read(options)).versions.has(currentKeyId)) return { keyId: currentKeyId, bytes }
+    throw new KmsError('ERR_BACKEND_UNAVAILABLE', `${question.kek} was made anew while it wrapped`)
   }
 
   async unwrap({ keyId, bytes }: WrappedDek, options: CallOptions): Promise<Uint8Array> {
