@@ -22,7 +22,7 @@ export interface CredentialParts extends Sources {
 }
 
 /** STS may be on another continent; a file or the metadata service take milliseconds. */
-const TIMEOUT_MS = 5000
+export const CREDENTIALS_TIMEOUT_MS = 5000
 
 /** Of each request to the metadata services. */
 const SOURCE_TIMEOUT_MS = 1000
@@ -37,7 +37,7 @@ export function awsCredential(parts: CredentialParts): Credential<AwsCredentials
     clock: parts.clock,
     logger: parts.logger,
     what: 'the AWS credentials',
-    timeoutMs: TIMEOUT_MS,
+    timeoutMs: CREDENTIALS_TIMEOUT_MS,
     renewAfter: RENEW_AFTER,
     obtain: async (_held, signal) => obtain(parts, signal),
   })

@@ -1,0 +1,69 @@
+/** Sources of credentials that are slow, hang, refuse us without end, or are not what the SDK would ask. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { AwsKeyWrapper } from '../../../src/adapters/backends/aws/wrapper.js'
+import { asKmsError, type KmsError } from '../../../src/ports/errors.js'
+import { outcomeOf } from '../../doubles/outcome.js'
+import { RecordingLogger } from '../../doubles/recording_logger.js'
+import { PrivateFiles } from '../../support/certificates.js'
+import { FakeAws } from '../../support/fakes/aws.js'
+import { answerSts } from '../../support/fakes/aws/sts.js'
+import { FakeServer } from '../../support/fakes/fake_server.js'
+import { openOn, useEnv, within, type Env, type Parts } from '../../support/aws_scene.js'
+
+let aws: FakeAws
+let files: PrivateFiles
+let restore: () => void = () => undefined
+const opened: AwsKeyWrapper[] = []
+const servers: FakeServer[] = []
+
+beforeEach(async () => {
+  aws = await FakeAws.start()
+  files = new PrivateFiles()
+})
+
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map(async (one) => one.close()))
+  restore()
+  await Promise.all([aws, ...servers.splice(0)].map(async (one) => one.close()))
+  files.remove()
+})
+
+function open(env: Env, parts: Parts = {}): AwsKeyWrapper {
+  restore = useEnv({ AWS_ENDPOINT_URL_STS: aws.server.url, ...env })
+  const wrapper = openOn(aws, aws.addKey().arn, {}, { logger: new RecordingLogger(), ...parts })
+  opened.push(wrapper)
+  return wrapper
+}
+
+async function failure(wrapper: AwsKeyWrapper, ms?: number): Promise<KmsError> {
+  return wrapper.currentKeyId(within(ms)).then(
+    () => expect.unreachable('it did not fail'),
+    (error: unknown) => asKmsError(error),
+  )
+}
+
+function webIdentity(): Env {
+  return {
+    AWS_ROLE_ARN: aws.addRole('kms', ['jwt']).arn,
+    AWS_WEB_IDENTITY_TOKEN_FILE: files.write('jwt', 'jwt'),
+  }
+}
+
+test('an STS that takes longer than a call to KMS may still gives credentials', async () => {
+  const far = await FakeServer.start(async (request) => {
+    await sleep(1000)
+    return answerSts(request, aws.roles)
+  })
+  servers.push(far)
+  const wrapper = open({ ...webIdentity(), AWS_ENDPOINT_URL_STS: far.url }, { callTimeoutMs: 500 })
+  expect(await outcomeOf(wrapper.currentKeyId(within()))).toBe('OK')
+  expect(far.requests).toHaveLength(1)
+})
+
+test('where one endpoint stands for all services, an outage of KMS is not said to be one of STS', async () => {
+  const wrapper = open(webIdentity())
+  await wrapper.currentKeyId(within())
+  aws.server.failNext('reset', Infinity)
+  expect((await failure(wrapper)).message).toMatch(/^AWS KMS at /)
+})
