@@ -67,3 +67,14 @@ test('where one endpoint stands for all services, an outage of KMS is not said t
   aws.server.failNext('reset', Infinity)
   expect((await failure(wrapper)).message).toMatch(/^AWS KMS at /)
 })
+
+test('the token of a pod goes nowhere without TLS but to this machine, not to find out what is wrong either', async () => {
+  const elsewhere = aws.metadata.url.replace('127.0.0.1', '0.0.0.0')
+  const wrapper = open({
+    AWS_CONTAINER_CREDENTIALS_FULL_URI: `${elsewhere}/v1/credentials`,
+    AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: files.write('pod-token', aws.machine.podToken),
+  })
+  const { code, message } = await failure(wrapper)
+  expect([code, message]).toEqual(['ERR_LOGIN_REFUSED', expect.stringContaining('was not asked')])
+  expect(aws.metadata.requests).toEqual([])
+})
