@@ -1,8 +1,10 @@
 /** Sources of credentials that are slow, hang, refuse us without end, or are not what the SDK would ask. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { atMost } from '../../../src/adapters/backends/aws/credentials.js'
 import type { AwsKeyWrapper } from '../../../src/adapters/backends/aws/wrapper.js'
 import { asKmsError, type KmsError } from '../../../src/ports/errors.js'
+import { ManualClock } from '../../doubles/manual_clock.js'
 import { outcomeOf } from '../../doubles/outcome.js'
 import { RecordingLogger } from '../../doubles/recording_logger.js'
 import { PrivateFiles } from '../../support/certificates.js'
@@ -77,4 +79,26 @@ test('the token of a pod goes nowhere without TLS but to this machine, not to fi
   const { code, message } = await failure(wrapper)
   expect([code, message]).toEqual(['ERR_LOGIN_REFUSED', expect.stringContaining('was not asked')])
   expect(aws.metadata.requests).toEqual([])
+})
+
+test('a source that hangs is not asked without end, and is asked again when what hung has ended, or now and then', async () => {
+  const hanging: (() => void)[] = []
+  const clock = new ManualClock()
+  const find = atMost(2, clock, async () => new Promise<void>((resolve) => hanging.push(resolve)))
+  const first = find()
+  void find()
+  const third = await find().then(undefined, asKmsError)
+  expect([third?.code, third?.message]).toEqual([
+    'ERR_BACKEND_UNREACHABLE',
+    expect.stringContaining('end what hangs'),
+  ])
+  expect(hanging).toHaveLength(2)
+  hanging[0]?.()
+  await first
+  void find()
+  expect(hanging).toHaveLength(3)
+  await clock.advance(60_000)
+  void find()
+  expect(hanging).toHaveLength(4)
+  await expect(find()).rejects.toThrow('end what hangs')
 })
