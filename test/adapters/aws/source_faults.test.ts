@@ -102,3 +102,19 @@ test('a source that hangs is not asked without end, and is asked again when what
   expect(hanging).toHaveLength(4)
   await expect(find()).rejects.toThrow('end what hangs')
 })
+
+test.each([
+  ['AccessDenied', 'ERR_LOGIN_REFUSED', 'sts:AssumeRole'],
+  ['ExpiredToken', 'ERR_CREDENTIALS_EXPIRED', 'our credentials have expired'],
+])('STS refuses the role of a profile (%s), and no web identity is blamed', async (name, code, text) => {
+  const profiles = [
+    '[default]\nrole_arn = arn:aws:iam::111122223333:role/kms\nsource_profile = base',
+    '[profile base]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = secret',
+  ]
+  const wrapper = open({ AWS_CONFIG_FILE: files.write('config', profiles.join('\n')) })
+  const body = `<ErrorResponse><Error><Code>${name}</Code><Message/></Error></ErrorResponse>`
+  aws.server.failNext({ status: 403, headers: { 'content-type': 'text/xml' }, body })
+  const error = await failure(wrapper)
+  expect([error.code, error.message]).toEqual([code, expect.stringContaining(text)])
+  expect(error.message).not.toMatch(/OIDC|web identity|kubelet/)
+})
