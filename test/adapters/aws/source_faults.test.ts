@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { atMost } from '../../../src/adapters/backends/aws/credentials.js'
-import type { AwsKeyWrapper } from '../../../src/adapters/backends/aws/wrapper.js'
+import { awsKeyId, type AwsKeyWrapper } from '../../../src/adapters/backends/aws/wrapper.js'
 import { asKmsError, type KmsError } from '../../../src/ports/errors.js'
 import { ManualClock } from '../../doubles/manual_clock.js'
 import { outcomeOf } from '../../doubles/outcome.js'
@@ -117,4 +117,27 @@ test.each([
   const error = await failure(wrapper)
   expect([error.code, error.message]).toEqual([code, expect.stringContaining(text)])
   expect(error.message).not.toMatch(/OIDC|web identity|kubelet/)
+})
+
+test('whoever opens a value while STS hangs leaves at his own deadline', async () => {
+  aws.server.failNext('stall', Infinity)
+  const wrapper = open(webIdentity())
+  const wrapped = {
+    keyId: awsKeyId('arn:aws:kms:eu-west-1:111122223333:key/x', undefined),
+    bytes: Buffer.alloc(9, 1),
+  }
+  const begunMs = performance.now()
+  expect(await outcomeOf(wrapper.unwrap(wrapped, within(300)))).toBe('ERR_DEADLINE_EXCEEDED')
+  expect(performance.now() - begunMs).toBeLessThan(2500)
+})
+
+test('whoever calls while the region is asked for in vain leaves at his own deadline', async () => {
+  const silent = await FakeServer.start(async () => new Promise(() => undefined))
+  servers.push(silent)
+  restore = useEnv({ AWS_EC2_METADATA_SERVICE_ENDPOINT: silent.url })
+  const wrapper = openOn(aws, aws.addKey().id, { region: undefined })
+  opened.push(wrapper)
+  const begunMs = performance.now()
+  expect(await outcomeOf(wrapper.currentKeyId(within(200)))).toBe('ERR_DEADLINE_EXCEEDED')
+  expect(performance.now() - begunMs).toBeLessThan(800)
 })

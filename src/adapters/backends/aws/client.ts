@@ -2,6 +2,7 @@
 import type { KMS } from '@aws-sdk/client-kms'
 import { KmsError } from '../../../ports/errors.js'
 import type { CallOptions } from '../../../ports/key_wrapper.js'
+import { untilAborted } from '../remote/credential.js'
 import { malformed } from '../remote/json_answer.js'
 import { connect, type Connection, type ConnectionDeps } from './connection.js'
 import { CREDENTIALS_TIMEOUT_MS, sameCredentials, type AwsCredentials } from './credentials.js'
@@ -108,7 +109,7 @@ export class AwsKmsClient {
     let heldBefore: AwsCredentials | undefined
     try {
       this.#assertOpen()
-      connection = await this.#connected()
+      connection = await untilAborted(this.#connected(), signal)
       heldBefore = connection.credential.current
       credentials = await connection.credential.get(within)
       this.#assertOpen()

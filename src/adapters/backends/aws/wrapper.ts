@@ -11,6 +11,7 @@ import {
   type WrappedDek,
 } from '../../../ports/key_wrapper.js'
 import { keyIdOf } from '../identity.js'
+import { untilAborted } from '../remote/credential.js'
 import type { AwsKmsClient } from './client.js'
 import { assertUsable, type KeyLook } from './key_look.js'
 import { isAlias } from './key_reference.js'
@@ -79,7 +80,7 @@ export class AwsKeyWrapper implements KeyWrapper {
   }
 
   async unwrap({ keyId, bytes }: WrappedDek, options: CallOptions): Promise<Uint8Array> {
-    const arn = await this.#arnFor(keyId)
+    const arn = await this.#arnFor(keyId, options)
     if (bytes.length < 2 || bytes[0] !== FORMAT) throw altered('has another form than this plugin gives it')
     const { dek, materialId } = await this.#client.decrypt(arn, bytes.subarray(1), options)
     if (dek.length === DEK_BYTES && this.#isMadeBy(keyId, arn, materialId)) return dek
@@ -108,10 +109,12 @@ export class AwsKeyWrapper implements KeyWrapper {
   }
 
   /** The ARN of our KEK, if the key id is one of its; nothing has been sent of the bytes by then. */
-  async #arnFor(keyId: KeyId): Promise<string> {
+  async #arnFor(keyId: KeyId, { signal }: CallOptions): Promise<string> {
     if (this.#seen !== undefined && this.#isOf(this.#seen.arn, keyId)) return this.#seen.arn
     const arn =
-      this.#seen !== undefined && this.#isSeenLately() ? this.#seen.arn : (await this.#lookOnce()).arn
+      this.#seen !== undefined && this.#isSeenLately()
+        ? this.#seen.arn
+        : (await untilAborted(this.#lookOnce(), signal)).arn
     if (this.#isOf(arn, keyId)) return arn
     throw new KmsError(
       'ERR_KEY_UNKNOWN',
