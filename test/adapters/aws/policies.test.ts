@@ -47,7 +47,10 @@ async function outcomes(wish: IdentityWish, change: Partial<AwsSettings> = {}): 
   const wrapper = openOn(aws, kek.arn, { encryptionContext, ...change })
   const made = kek.encrypt(randomBytes(32), change.encryptionContext ?? encryptionContext)
   const bytes = Buffer.concat([Buffer.of(1), made])
-  const wrapped = { keyId: awsKeyId(kek.arn, kek.materialId), bytes }
+  const wrapped = {
+    keyId: awsKeyId(kek.arn, kek.materialId, change.encryptionContext ?? encryptionContext),
+    bytes,
+  }
   const all = [
     await outcomeOf(wrapper.currentKeyId(within())),
     await outcomeOf(wrapper.wrap(randomBytes(32), within())),

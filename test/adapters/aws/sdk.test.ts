@@ -32,7 +32,7 @@ test('without its package the backend says in one line what to install', async (
   const section = { backend: 'aws', keyId: aws.addKey().arn } as const
   const { clock, ...deps } = partsWith()
   const client = new AwsKmsClient(section, { clock, ...deps }, async () => loadSdk(absent))
-  const wrapper = new AwsKeyWrapper(client, clock, section.keyId)
+  const wrapper = new AwsKeyWrapper(client, clock, section)
   const error = asKmsError(await wrapper.currentKeyId(within()).catch((thrown: unknown) => thrown))
   expect(error.code).toBe('ERR_CONFIG_INVALID')
   expect(error.message).toMatch(/^[^\n]*@aws-sdk\/client-kms[^\n]*install[^\n]*$/)

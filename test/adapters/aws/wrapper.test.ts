@@ -187,9 +187,11 @@ describe('what is sent', () => {
     const bound = openOn(aws, kek.arn, { encryptionContext: { cluster: 'a' } })
     const wrapped = await bound.wrap(dek, within())
     expect(inputs('Encrypt').at(-1)?.['EncryptionContext']).toEqual({ cluster: 'a' })
-    expect(await outcomeOf(wrapper.unwrap(wrapped, within()))).toBe('ERR_DECRYPTION_FAILED')
+    expect(await outcomeOf(wrapper.unwrap(wrapped, within()))).toBe('ERR_KEY_UNKNOWN')
     const elsewhere = openOn(aws, kek.arn, { encryptionContext: { cluster: 'b' } })
-    expect(await outcomeOf(elsewhere.unwrap(wrapped, within()))).toBe('ERR_DECRYPTION_FAILED')
+    expect(await outcomeOf(elsewhere.unwrap(wrapped, within()))).toBe('ERR_KEY_UNKNOWN')
+    const forged = { ...wrapped, keyId: await elsewhere.currentKeyId(within()) }
+    expect(await outcomeOf(elsewhere.unwrap(forged, within()))).toBe('ERR_DECRYPTION_FAILED')
     expect(await outcomeOf(bound.unwrap(wrapped, within()))).toBe('OK')
     await bound.close()
     await elsewhere.close()
@@ -204,6 +206,17 @@ describe('what is sent', () => {
     expect(headers['x-amz-source-account']).toBe('444455556666')
     expect(headers['authorization']).toContain('x-amz-source-account;x-amz-source-arn')
     await one.close()
+  })
+
+  test('two encryption contexts of one key are two KEKs, so that both can stand under keys; their order is none', async () => {
+    const contexts = [{ a: '1' }, { a: '2' }, { a: '1', b: '2' }, { a: '2', b: '1' }]
+    const bound = contexts.map((encryptionContext) => openOn(aws, kek.arn, { encryptionContext }))
+    const ids = await Promise.all(bound.map(async (one) => one.currentKeyId(within())))
+    const known = ids.map((keyId) => bound.map((one) => one.recognizes(keyId)))
+    expect(known).toEqual(ids.map((_, at) => ids.map((_id, other) => (at === other ? 'yes' : 'no'))))
+    const turned = openOn(aws, kek.arn, { encryptionContext: { b: '2', a: '1' } })
+    expect(await turned.currentKeyId(within())).toBe(ids[2])
+    await Promise.all([turned, ...bound].map(async (one) => one.close()))
   })
 
   test('blobs of several keys never pass for another: the key is always named', async () => {

@@ -2,9 +2,10 @@
 import type { KMS } from '@aws-sdk/client-kms'
 import { KmsError } from '../../../ports/errors.js'
 import type { CallOptions } from '../../../ports/key_wrapper.js'
+import { untilAborted } from '../remote/credential.js'
 import { malformed } from '../remote/json_answer.js'
 import { connect, type Connection, type ConnectionDeps } from './connection.js'
-import { sameCredentials, type AwsCredentials } from './credentials.js'
+import { CREDENTIALS_TIMEOUT_MS, sameCredentials, type AwsCredentials } from './credentials.js'
 import { refusesCredentials, serviceError } from './service_error.js'
 import { keyLook, type KeyLook } from './key_look.js'
 import { loadSdk, type LoadSdk } from './sdk.js'
@@ -38,7 +39,12 @@ export class AwsKmsClient {
     this.#settings = settings
     this.#deps = deps
     this.#loadSdk = load
-    this.#http = new SdkHttp({ caFile: settings.caFile, timeoutMs: deps.callTimeoutMs, logger: deps.logger })
+    this.#http = new SdkHttp({
+      caFile: settings.caFile,
+      timeoutMs: deps.callTimeoutMs,
+      credentialsTimeoutMs: CREDENTIALS_TIMEOUT_MS,
+      logger: deps.logger,
+    })
   }
 
   /** DescribeKey of the configured name. */
@@ -103,7 +109,7 @@ export class AwsKmsClient {
     let heldBefore: AwsCredentials | undefined
     try {
       this.#assertOpen()
-      connection = await this.#connected()
+      connection = await untilAborted(this.#connected(), signal)
       heldBefore = connection.credential.current
       credentials = await connection.credential.get(within)
       this.#assertOpen()

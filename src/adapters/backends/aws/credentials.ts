@@ -22,7 +22,7 @@ export interface CredentialParts extends Sources {
 }
 
 /** STS may be on another continent; a file or the metadata service take milliseconds. */
-const TIMEOUT_MS = 5000
+export const CREDENTIALS_TIMEOUT_MS = 5000
 
 /** Of each request to the metadata services. */
 const SOURCE_TIMEOUT_MS = 1000
@@ -32,14 +32,21 @@ const MIN_LIFETIME_MS = 30_000
 
 const RENEW_AFTER = 0.75
 
+/** A process of a profile (credential_process) that hangs is not ended by the SDK, and costs one more at each try. */
+const MAX_UNDER_WAY = 4
+
+/** Beyond that: what hung for the sake of an outage may hang for ever, and the next one would not. */
+const ONE_MORE_MS = 60_000
+
 export function awsCredential(parts: CredentialParts): Credential<AwsCredentials> {
+  const find = atMost(MAX_UNDER_WAY, parts.clock, async () => chain(parts)())
   return new Credential({
     clock: parts.clock,
     logger: parts.logger,
     what: 'the AWS credentials',
-    timeoutMs: TIMEOUT_MS,
+    timeoutMs: CREDENTIALS_TIMEOUT_MS,
     renewAfter: RENEW_AFTER,
-    obtain: async (_held, signal) => obtain(parts, signal),
+    obtain: async (_held, signal) => obtain(find, parts, signal),
   })
 }
 
@@ -52,10 +59,32 @@ export function sameCredentials(a: AwsCredentials, b: AwsCredentials): boolean {
   )
 }
 
+/** Whoever would be one too many fails, until one of those before has ended or a minute has passed. */
+export function atMost<T>(max: number, clock: Clock, work: () => Promise<T>): () => Promise<T> {
+  let underWay = 0
+  let begunMs = -Infinity
+  return async () => {
+    if (underWay >= max && clock.nowMs() - begunMs < ONE_MORE_MS) {
+      throw new KmsError(
+        'ERR_BACKEND_UNREACHABLE',
+        `AWS credentials were asked for ${underWay} times, and none of these has ended: end what hangs (the credential_process of a profile?), no restart is needed`,
+      )
+    }
+    underWay += 1
+    begunMs = clock.nowMs()
+    try {
+      return await work()
+    } finally {
+      underWay -= 1
+    }
+  }
+}
+
+type Found = Awaited<ReturnType<ReturnType<AwsSdk['defaultProvider']>>>
+
 /** A chain of its own each time: the SDK's keeps what it found, and the files that it read. */
-async function obtain(parts: CredentialParts, signal: AbortSignal): Promise<Lease<AwsCredentials>> {
-  const { sdk, http, region, profile, logger } = parts
-  const chain = sdk.defaultProvider({
+function chain({ sdk, http, region, profile, logger }: CredentialParts): () => Promise<Found> {
+  return sdk.defaultProvider({
     ...(profile === undefined ? {} : { profile }),
     ignoreCache: true,
     timeout: SOURCE_TIMEOUT_MS,
@@ -66,15 +95,22 @@ async function obtain(parts: CredentialParts, signal: AbortSignal): Promise<Leas
     // Without one the SDK writes to the console.
     logger: quiet(logger),
   })
+}
+
+async function obtain(
+  find: () => Promise<Found>,
+  parts: CredentialParts,
+  signal: AbortSignal,
+): Promise<Lease<AwsCredentials>> {
   try {
-    const found = await unlessAborted(chain(), signal)
+    const found = await unlessAborted(find(), signal)
     const { accessKeyId, secretAccessKey, sessionToken, expiration } = found
     const value = { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) }
     const lifetimeMs =
       expiration === undefined ? undefined : Math.max(expiration.getTime() - Date.now(), MIN_LIFETIME_MS)
     return { value, lifetimeMs }
   } catch (error) {
-    throw await credentialsError(error, parts, logger)
+    throw await credentialsError(error, parts, parts.logger)
   }
 }
 

@@ -21,18 +21,25 @@ export interface Sources {
 /** @param error What the chain threw. */
 export async function credentialsError(error: unknown, sources: Sources, logger: Logger): Promise<KmsError> {
   if (error instanceof KmsError) return error
-  if (error instanceof Error && '$metadata' in error) return roleError(error, sources.env)
+  if (error instanceof Error && '$metadata' in error) return roleError(error, sources)
   const path = pathOf(error)
   if (path !== undefined) return tokenFileError(path, errorCode(error) ?? UNKNOWN_ERROR)
   return noneFound(sources, logger)
 }
 
 /** STS answered, and gave none. */
-function roleError(error: Error, env: Env): KmsError {
-  const role = env['AWS_ROLE_ARN'] ?? 'the role of the profile'
-  const place = { service: 'AWS STS', subject: role, action: 'sts:AssumeRoleWithWebIdentity' }
+function roleError(error: Error, { env, profile }: Sources): KmsError {
+  const isWebIdentity = profile === undefined && env['AWS_WEB_IDENTITY_TOKEN_FILE'] !== undefined
+  const role = (isWebIdentity ? env['AWS_ROLE_ARN'] : undefined) ?? 'the role of the profile'
+  const action = isWebIdentity ? 'sts:AssumeRoleWithWebIdentity' : 'sts:AssumeRole'
+  const place = { service: 'AWS STS', subject: role, action }
   const { code, message, retryAfterMs } = serviceError(error, place)
   const refused = (why: string) => new KmsError('ERR_LOGIN_REFUSED', `AWS STS ${why} (${error.name})`)
+  if (code === 'ERR_ACCESS_DENIED' && !isWebIdentity) {
+    return refused(
+      `does not let us assume ${role}; its trust policy must name whoever the source of the profile is, whose own policy must allow sts:AssumeRole`,
+    )
+  }
   if (code === 'ERR_ACCESS_DENIED') {
     return refused(
       `does not let us assume ${role}; its trust policy must name the OIDC provider of the cluster and this service account`,
@@ -43,7 +50,7 @@ function roleError(error: Error, env: Env): KmsError {
       `does not accept the web identity token for ${role}; is its issuer an OIDC provider in IAM, with the audience sts.amazonaws.com?`,
     )
   }
-  if (code === 'ERR_CREDENTIALS_EXPIRED') {
+  if (code === 'ERR_CREDENTIALS_EXPIRED' && isWebIdentity) {
     return refused('says that the web identity token has expired; the kubelet should have replaced the file')
   }
   return new KmsError(code, message, { retryAfterMs })

@@ -7,6 +7,6 @@ import { AwsKeyWrapper } from './wrapper.js'
 
 export const aws: Backend<AwsSettings> = {
   settings,
-  open: (section, deps) => new AwsKeyWrapper(new AwsKmsClient(section, deps), deps.clock, section.keyId),
+  open: (section, deps) => new AwsKeyWrapper(new AwsKmsClient(section, deps), deps.clock, section),
   check: async (section, deps) => checkAws(section, deps),
 }

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { KmsError } from '../../../ports/errors.js'
 import type { Logger } from '../../../ports/logger.js'
 import { HttpClient, type HttpAnswer, type HttpRequest } from '../remote/http_client.js'
+import { isLoopback } from '../remote/settings.js'
 
 export type Env = Readonly<Record<string, string | undefined>>
 
@@ -12,6 +13,9 @@ const TIMEOUT_MS = 1000
 const IPV4 = 'http://169.254.169.254'
 const IPV6 = 'http://[fd00:ec2::254]'
 const CONTAINER = 'http://169.254.170.2'
+
+/** The hosts that ECS and EKS name: the only ones off this machine to which a token may go without TLS. */
+const CONTAINER_HOSTS = ['169.254.170.2', '169.254.170.23', '[fd00:ec2::23]']
 
 /** Where the instance metadata service is; `undefined` when it was switched off. */
 export function instanceMetadataUrl(env: Env): URL | undefined {
@@ -61,6 +65,10 @@ export async function whyNoRole(url: URL, logger: Logger): Promise<string> {
 
 /** As {@link whyNoRole}, of the service for containers. */
 export async function whyNoContainerCredentials(url: URL, env: Env, logger: Logger): Promise<string> {
+  const isSafe =
+    url.protocol === 'https:' || isLoopback(url.hostname) || CONTAINER_HOSTS.includes(url.hostname)
+  // Nor does the SDK ask there.
+  if (!isSafe) return 'was not asked: AWS_CONTAINER_CREDENTIALS_FULL_URI must begin with https://'
   const file = env['AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE']
   let token = env['AWS_CONTAINER_AUTHORIZATION_TOKEN']
   if (file !== undefined) {

@@ -16,6 +16,8 @@ interface SdkRequest {
   readonly body?: unknown
 }
 
+const KMS = 'AWS KMS'
+
 interface SdkResponse {
   readonly statusCode: number
   readonly headers: Readonly<Record<string, string>>
@@ -24,8 +26,10 @@ interface SdkResponse {
 
 export interface SdkHttpOptions {
   readonly caFile: string | undefined
-  /** How long one request may take, whatever the caller says. */
+  /** How long one request to KMS may take, whatever the caller says. */
   readonly timeoutMs: number
+  /** As {@link timeoutMs}, of a service that gives credentials: it may be further away, and nobody waits alone. */
+  readonly credentialsTimeoutMs: number
   readonly logger: Logger
 }
 
@@ -82,17 +86,19 @@ export class SdkHttp {
   }
 
   #client(url: URL, name: string): HttpClient {
-    const known = this.#clients.get(url.origin)
+    // An endpoint for all services (AWS_ENDPOINT_URL) is one origin.
+    const id = `${name} ${url.origin}`
+    const known = this.#clients.get(id)
     if (known !== undefined) return known
-    const { caFile, timeoutMs, logger } = this.#options
+    const { caFile, timeoutMs, credentialsTimeoutMs, logger } = this.#options
     const client = new HttpClient({
       url,
       service: `${name} at ${url.origin}`,
       tls: { caFile },
-      timeoutMs,
+      timeoutMs: name === KMS ? timeoutMs : credentialsTimeoutMs,
       logger,
     })
-    this.#clients.set(url.origin, client)
+    this.#clients.set(id, client)
     return client
   }
 }
@@ -105,7 +111,7 @@ function originOf({ protocol, hostname, port }: SdkRequest): URL {
 }
 
 function serviceOf({ headers }: SdkRequest): string {
-  return headers['x-amz-target'] === undefined ? 'AWS STS' : 'AWS KMS'
+  return headers['x-amz-target'] === undefined ? 'AWS STS' : KMS
 }
 
 function queryOf({ query = {} }: SdkRequest): string {

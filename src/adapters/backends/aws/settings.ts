@@ -36,7 +36,7 @@ export const settings = z
       .refine(hasNoReservedName, 'must not have a name that begins with aws:, which AWS keeps for itself')
       .optional()
       .describe(
-        'Names and values that AWS binds to each wrapped DEK and writes into CloudTrail, in the clear. What was wrapped with it opens only with the same: never change it.',
+        'Names and values that AWS binds to each wrapped DEK and writes into CloudTrail, in the clear. What was wrapped with it opens only with the same, so it is part of the identity of the key: to change it, add a second entry under `keys`.',
       ),
     sourceArn: z
       .string()

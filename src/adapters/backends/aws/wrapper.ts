@@ -11,18 +11,22 @@ import {
   type WrappedDek,
 } from '../../../ports/key_wrapper.js'
 import { keyIdOf } from '../identity.js'
+import { untilAborted } from '../remote/credential.js'
 import type { AwsKmsClient } from './client.js'
 import { assertUsable, type KeyLook } from './key_look.js'
 import { isAlias } from './key_reference.js'
+import type { AwsSettings } from './settings.js'
 
 /** Of wrapped DEKs: this byte, then the blob as AWS made it. */
 const FORMAT = 0x01
+
+type EncryptionContext = Readonly<Record<string, string>>
 
 /** How long an alias is taken to mean the key that it meant last, before a key id that is not ours is called foreign. */
 const ALIAS_TRUSTED_MS = 30_000
 
 /**
- * Key id: the ARN of the key, then the id of its material. An alias is looked up at each {@link currentKeyId}; for
+ * Key id: the ARN of the key and the encryption context, then the id of its material. An alias is looked up at each {@link currentKeyId}; for
  * opening, the last look is good enough, since the ARN of a key never changes and each Decrypt names it.
  */
 export class AwsKeyWrapper implements KeyWrapper {
@@ -30,26 +34,27 @@ export class AwsKeyWrapper implements KeyWrapper {
   readonly #client: AwsKmsClient
   readonly #clock: Clock
   readonly #isAlias: boolean
+  readonly #context: EncryptionContext
   #seen: { readonly arn: string; readonly atMs: number } | undefined
   /** A look for the sake of opening, shared by all who wait for it. */
   #sharedLook: Promise<KeyLook> | undefined
 
-  /** @param reference As configured: the alias or name of the key. */
-  constructor(client: AwsKmsClient, clock: Clock, reference: string) {
+  constructor(client: AwsKmsClient, clock: Clock, { keyId, encryptionContext = {} }: AwsSettings) {
     this.#client = client
     this.#clock = clock
-    this.#isAlias = isAlias(reference)
+    this.#isAlias = isAlias(keyId)
+    this.#context = encryptionContext
   }
 
   async currentKeyId(options: CallOptions): Promise<KeyId> {
     const key = await this.#look(options)
     assertUsable(key)
-    return awsKeyId(key.arn, key.materialId)
+    return awsKeyId(key.arn, key.materialId, this.#context)
   }
 
   recognizes(keyId: KeyId): Recognition {
     if (this.#seen === undefined) return 'unknown'
-    if (isOf(this.#seen.arn, keyId)) return 'yes'
+    if (this.#isOf(this.#seen.arn, keyId)) return 'yes'
     return this.#isSeenLately() ? 'no' : 'unknown'
   }
 
@@ -65,20 +70,20 @@ export class AwsKeyWrapper implements KeyWrapper {
       const materialId = await this.#materialOf(before.arn, blob, dek, options)
       const bytes = Buffer.concat([Buffer.of(FORMAT), blob])
       if (materialId !== undefined || before.materialId === undefined) {
-        return { keyId: awsKeyId(before.arn, materialId), bytes }
+        return { keyId: awsKeyId(before.arn, materialId, this.#context), bytes }
       }
       const after = await this.#look(options)
       const isSame = after.arn === before.arn && after.materialId === before.materialId
-      if (isSame) return { keyId: awsKeyId(before.arn, before.materialId), bytes }
+      if (isSame) return { keyId: awsKeyId(before.arn, before.materialId, this.#context), bytes }
       before = after
     }
   }
 
   async unwrap({ keyId, bytes }: WrappedDek, options: CallOptions): Promise<Uint8Array> {
-    const arn = await this.#arnFor(keyId)
+    const arn = await this.#arnFor(keyId, options)
     if (bytes.length < 2 || bytes[0] !== FORMAT) throw altered('has another form than this plugin gives it')
     const { dek, materialId } = await this.#client.decrypt(arn, bytes.subarray(1), options)
-    if (dek.length === DEK_BYTES && isMadeBy(keyId, arn, materialId)) return dek
+    if (dek.length === DEK_BYTES && this.#isMadeBy(keyId, arn, materialId)) return dek
     dek.fill(0)
     throw altered(
       dek.length === DEK_BYTES ? 'was made by other key material than its key id says' : 'holds no DEK',
@@ -104,14 +109,16 @@ export class AwsKeyWrapper implements KeyWrapper {
   }
 
   /** The ARN of our KEK, if the key id is one of its; nothing has been sent of the bytes by then. */
-  async #arnFor(keyId: KeyId): Promise<string> {
-    if (this.#seen !== undefined && isOf(this.#seen.arn, keyId)) return this.#seen.arn
+  async #arnFor(keyId: KeyId, { signal }: CallOptions): Promise<string> {
+    if (this.#seen !== undefined && this.#isOf(this.#seen.arn, keyId)) return this.#seen.arn
     const arn =
-      this.#seen !== undefined && this.#isSeenLately() ? this.#seen.arn : (await this.#lookOnce()).arn
-    if (isOf(arn, keyId)) return arn
+      this.#seen !== undefined && this.#isSeenLately()
+        ? this.#seen.arn
+        : (await untilAborted(this.#lookOnce(), signal)).arn
+    if (this.#isOf(arn, keyId)) return arn
     throw new KmsError(
       'ERR_KEY_UNKNOWN',
-      `${keyId} is not of the KEK ${arn}${this.#isAlias ? '; if the alias was moved, add the ARN of the old key as another entry' : ''}`,
+      `${keyId} is not of the KEK ${arn} with this encryptionContext${this.#isAlias ? '; if the alias was moved, add the ARN of the old key as another entry' : ''}`,
     )
   }
 
@@ -139,20 +146,32 @@ export class AwsKeyWrapper implements KeyWrapper {
     if (!isSame) throw unverified()
     return opened.materialId
   }
+
+  #isOf(arn: string, keyId: KeyId): boolean {
+    return kekPart(awsKeyId(arn, undefined, this.#context)) === kekPart(keyId)
+  }
+
+  /** A key id without material claims none, and a service that tells none contradicts nothing. */
+  #isMadeBy(keyId: KeyId, arn: string, materialId: string | undefined): boolean {
+    if (materialId === undefined) return true
+    return [materialId, undefined].some((claimed) => keyId === awsKeyId(arn, claimed, this.#context))
+  }
 }
 
-/** @param materialId `undefined` where the service has no ids of key material. */
-export function awsKeyId(arn: string, materialId: string | undefined): KeyId {
-  return keyIdOf('aws', [arn], materialId === undefined ? [] : [materialId])
-}
-
-function isOf(arn: string, keyId: KeyId): boolean {
-  return kekPart(awsKeyId(arn, undefined)) === kekPart(keyId)
-}
-
-/** A key id without material claims none, and a service that tells none contradicts nothing. */
-function isMadeBy(keyId: KeyId, arn: string, materialId: string | undefined): boolean {
-  return materialId === undefined || keyId === awsKeyId(arn, materialId) || keyId === awsKeyId(arn, undefined)
+/**
+ * What was wrapped with one encryption context opens with no other: so each is a KEK of its own, and both can be entries.
+ *
+ * @param materialId `undefined` where the service has no ids of key material.
+ */
+export function awsKeyId(
+  arn: string,
+  materialId: string | undefined,
+  context: EncryptionContext = {},
+): KeyId {
+  // AWS does not look at the order, so neither do we.
+  const names = Object.keys(context).sort()
+  const bound = names.flatMap((name) => [name, context[name] ?? ''])
+  return keyIdOf('aws', [arn, ...bound], materialId === undefined ? [] : [materialId])
 }
 
 function altered(why: string): KmsError {

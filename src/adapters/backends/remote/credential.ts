@@ -136,7 +136,8 @@ export class Credential<T> {
   }
 }
 
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+/** Waits for work that others wait for as well: who leaves ends it for nobody. */
+export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return work
   let leave!: () => void
   const aborted = new Promise<never>((_, reject) => {
