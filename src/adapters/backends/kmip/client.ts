@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { KmsError } from '../../../ports/errors.js'
 import type { Logger } from '../../../ports/logger.js'
 import { errorCode } from '../system_error.js'
+import { CallEnds } from '../remote/call_ends.js'
 import { TlsIdentity, type TlsFiles } from '../remote/tls_files.js'
 import { transportError } from '../remote/transport_error.js'
 import { ConnectionLost, type Connection } from './connection.js'
@@ -51,7 +52,7 @@ export class KmipClient {
   readonly service: string
   readonly #options: KmipClientOptions
   readonly #pool: Pool<KmipVersion>
-  readonly #closed = new AbortController()
+  readonly #ends = new CallEnds()
   #version: KmipVersion | undefined
 
   constructor(options: KmipClientOptions) {
@@ -75,8 +76,21 @@ export class KmipClient {
    * KMIP allows; `ERR_DEADLINE_EXCEEDED`; `ERR_SHUTTING_DOWN`; `ERR_CONFIG_INVALID`: a certificate file, no version in common.
    */
   async call<T>(call: KmipCall<T>, signal?: AbortSignal): Promise<T> {
-    const timeout = AbortSignal.timeout(this.#options.timeoutMs)
-    const ended = AbortSignal.any([this.#closed.signal, timeout, ...(signal === undefined ? [] : [signal])])
+    return this.#ends.during(this.#options.timeoutMs, signal, async (ended) => this.#called(call, ended))
+  }
+
+  /** That of the newest connection; `undefined` before the first. */
+  get version(): KmipVersion | undefined {
+    return this.#version
+  }
+
+  /** Calls under way fail with `ERR_SHUTTING_DOWN`. */
+  close(): void {
+    this.#ends.close()
+    this.#pool.close()
+  }
+
+  async #called<T>(call: KmipCall<T>, ended: AbortSignal): Promise<T> {
     try {
       return await this.#pool.inTurn(ended, async () => {
         const first = await this.#attempt(call, ended)
@@ -89,17 +103,6 @@ export class KmipClient {
     } catch (error) {
       throw this.#told(error, ended)
     }
-  }
-
-  /** That of the newest connection; `undefined` before the first. */
-  get version(): KmipVersion | undefined {
-    return this.#version
-  }
-
-  /** Calls under way fail with `ERR_SHUTTING_DOWN`. */
-  close(): void {
-    this.#closed.abort()
-    this.#pool.close()
   }
 
   async #attempt<T>(call: KmipCall<T>, signal: AbortSignal): Promise<{ readonly value: T } | 'stale'> {
@@ -161,7 +164,7 @@ export class KmipClient {
   }
 
   #told(error: unknown, ended: AbortSignal): Error {
-    if (this.#closed.signal.aborted) return new KmsError('ERR_SHUTTING_DOWN', 'the plugin is stopping')
+    if (this.#ends.isClosed) return new KmsError('ERR_SHUTTING_DOWN', 'the plugin is stopping')
     if (error instanceof KmsError || error instanceof Refused) return error
     if (ended.aborted) return new KmsError('ERR_DEADLINE_EXCEEDED', `${this.service} did not answer in time`)
     if (error instanceof TtlvError) {

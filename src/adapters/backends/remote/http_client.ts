@@ -4,6 +4,7 @@ import { request as httpsRequest } from 'node:https'
 import { KmsError } from '../../../ports/errors.js'
 import type { Logger } from '../../../ports/logger.js'
 import { errorCode } from '../system_error.js'
+import { CallEnds } from './call_ends.js'
 import { Connections, type TlsFiles } from './connections.js'
 import { transportError } from './transport_error.js'
 
@@ -38,7 +39,7 @@ export interface HttpClientOptions {
 export class HttpClient {
   readonly #options: HttpClientOptions
   readonly #connections: Connections
-  readonly #closed = new AbortController()
+  readonly #ends = new CallEnds()
 
   constructor(options: HttpClientOptions) {
     this.#options = options
@@ -55,8 +56,16 @@ export class HttpClient {
    * too long an answer; `ERR_DEADLINE_EXCEEDED`; `ERR_SHUTTING_DOWN`; `ERR_CONFIG_INVALID`: a certificate file.
    */
   async send(request: HttpRequest, signal?: AbortSignal): Promise<HttpAnswer> {
-    const timeout = AbortSignal.timeout(this.#options.timeoutMs)
-    const ended = AbortSignal.any([this.#closed.signal, timeout, ...(signal === undefined ? [] : [signal])])
+    return this.#ends.during(this.#options.timeoutMs, signal, async (ended) => this.#sent(request, ended))
+  }
+
+  /** Requests under way fail with `ERR_SHUTTING_DOWN`. */
+  close(): void {
+    this.#ends.close()
+    this.#connections.close()
+  }
+
+  async #sent(request: HttpRequest, ended: AbortSignal): Promise<HttpAnswer> {
     try {
       const first = await this.#attempt(request, ended)
       if (first !== 'stale') return first
@@ -66,19 +75,13 @@ export class HttpClient {
       throw transportError(this.#options.service, closedEarly())
     } catch (error) {
       this.#connections.dropIdle()
-      if (this.#closed.signal.aborted) throw new KmsError('ERR_SHUTTING_DOWN', 'the plugin is stopping')
+      if (this.#ends.isClosed) throw new KmsError('ERR_SHUTTING_DOWN', 'the plugin is stopping')
       if (error instanceof KmsError) throw error
       if (ended.aborted) {
         throw new KmsError('ERR_DEADLINE_EXCEEDED', `${this.#options.service} did not answer in time`)
       }
       throw transportError(this.#options.service, error)
     }
-  }
-
-  /** Requests under way fail with `ERR_SHUTTING_DOWN`. */
-  close(): void {
-    this.#closed.abort()
-    this.#connections.close()
   }
 
   async #attempt(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer | 'stale'> {
