@@ -149,6 +149,18 @@ describe('a credential', () => {
     expect(asked).toHaveLength(1)
   })
 
+  test('a source that never answers and ignores its signal ends in time, and is asked again', async () => {
+    const stuck = new Credential<string>({
+      ...{ clock, logger, what: 'the token', timeoutMs: 10, renewAfter: 0.5 },
+      obtain: async () =>
+        answered ? { value: 'late', lifetimeMs: undefined } : new Promise(() => undefined),
+    })
+    let answered = false
+    expect(await outcomeOf(stuck.get())).toBe('ERR_DEADLINE_EXCEEDED')
+    answered = true
+    expect(await stuck.get()).toBe('late')
+  })
+
   test('after close none is given, none is renewed and no timer is left', async () => {
     await credential.get()
     credential.close()

@@ -3,6 +3,7 @@ import type { Clock } from '../../../ports/clock.js'
 import { asKmsError, KmsError } from '../../../ports/errors.js'
 import type { CallOptions } from '../../../ports/key_wrapper.js'
 import type { Logger } from '../../../ports/logger.js'
+import { CallEnds } from './call_ends.js'
 
 /** What a service gave us. */
 export interface Lease<T> {
@@ -46,7 +47,7 @@ interface Held<T> {
 
 export class Credential<T> {
   readonly #options: CredentialOptions<T>
-  readonly #closed = new AbortController()
+  readonly #ends = new CallEnds()
   #held: Held<T> | undefined
   #flight: Promise<Held<T>> | undefined
 
@@ -73,7 +74,7 @@ export class Credential<T> {
 
   /** Forgets what it holds and ends the renewal. */
   close(): void {
-    this.#closed.abort()
+    this.#ends.close()
     this.#hold(undefined)
   }
 
@@ -83,7 +84,7 @@ export class Credential<T> {
   }
 
   #assertOpen(): void {
-    if (this.#closed.signal.aborted) throw new KmsError('ERR_SHUTTING_DOWN', 'the plugin is stopping')
+    if (this.#ends.isClosed) throw new KmsError('ERR_SHUTTING_DOWN', 'the plugin is stopping')
   }
 
   async #join(held: T | undefined): Promise<Held<T>> {
@@ -100,9 +101,10 @@ export class Credential<T> {
     this.#assertOpen()
     // Counted from before the question: the answer may have been long on its way.
     const askedMs = clock.nowMs()
-    const signal = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(timeoutMs)])
-    const { value, lifetimeMs } = await obtain(held, signal)
-    this.#assertOpen()
+    const { value, lifetimeMs } = await this.#ends
+      // Whatever it waits for may ignore its signal, such as a file system that hangs.
+      .during(timeoutMs, undefined, async (ended) => untilAborted(obtain(held, ended), ended))
+      .finally(() => this.#assertOpen())
     const endMs = lifetimeMs === undefined ? Infinity : askedMs + lifetimeMs
     const fresh = { value, endMs, dropped: new AbortController() }
     this.#hold(fresh)
