@@ -5,6 +5,7 @@ export const backends = {
   aws: async () => erased((await import('./aws/index.js')).aws),
   ibm: async () => erased((await import('./ibm/index.js')).ibm),
   local: async () => erased((await import('./local/index.js')).local),
+  okms: async () => erased((await import('./okms/index.js')).okms),
   pkcs11: async () => erased((await import('./pkcs11/index.js')).pkcs11),
   vault: async () => erased((await import('./vault/index.js')).vault),
 } satisfies Record<string, () => Promise<AnyBackend>>
