@@ -24,8 +24,8 @@ async function makeSubject({ cert, key, authority, files }: SubjectParts): Promi
       fake.clients.set('kmsplugin-2', fake.clients.get('kmsplugin')!)
       fake.clients.delete('kmsplugin')
       return () => {
-        files.write('client.key', next.key)
-        files.write('client.pem', next.cert)
+        files.write('kmsplugin.key', next.key)
+        files.write('kmsplugin.pem', next.cert)
       }
     },
     secrets: () => [...pems, next.key].map((pem) => pem.split('\n')[1]!),

@@ -32,7 +32,8 @@ export async function writeClient(
   commonName = 'kmsplugin',
 ): Promise<ClientFiles> {
   const { cert, key } = await authority.issue({ commonName })
-  return { clientCertFile: files.write('client.pem', cert), clientKeyFile: files.write('client.key', key) }
+  const clientCertFile = files.write(`${commonName}.pem`, cert)
+  return { clientCertFile, clientKeyFile: files.write(`${commonName}.key`, key) }
 }
 
 export class OkmsSubject {
