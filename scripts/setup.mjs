@@ -13,11 +13,12 @@ const STAMP = join(ROOT, 'node_modules', '.kmsplugin-setup')
 const ADDON = join(ROOT, 'node_modules', 'pkcs11js', 'build', 'Release', 'pkcs11.node')
 
 /** Runs a command; its output is shown only when it fails, unless `show`. Answers whether it succeeded. */
-export function run(command, args, { show = false, env = {} } = {}) {
+export function run(command, args, { show = false, env = {}, timeoutMs } = {}) {
   const result = spawnSync(command, args, {
     cwd: ROOT,
     env: { ...process.env, ...env },
     stdio: show ? 'inherit' : 'pipe',
+    timeout: timeoutMs,
     maxBuffer: 64 * 1024 * 1024,
   })
   if (result.status === 0) return true

@@ -4,6 +4,7 @@ import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { missingForVault, prepareVault } from './openbao.mjs'
 
 const ADDON = fileURLToPath(new URL('../../node_modules/pkcs11js/build/Release/pkcs11.node', import.meta.url))
 const SOFTHSM_MODULES = [
@@ -16,12 +17,14 @@ const SOFTHSM_MODULES = [
 /**
  * Each with
  * - `missing()`: what this machine lacks, `undefined` if nothing;
- * - `prepare(folder)`: the environment its plugins need, `keySection(name)` for an entry under `keys`, and where a
- *   KEK has versions `rotate(name)`, which makes a new one under a running plugin.
+ * - `prepare(folder, port)`: the environment its plugins need, `keySection(name)` for an entry under `keys`, and where
+ *   a KEK has versions `rotate(name)`, which makes a new one under a running plugin. `makeKek(name)` where the plugin's
+ *   keygen makes none; `close()` where a server has to be ended, which may listen on the port.
  */
 export const backends = [
   { name: 'local', missing: () => undefined, prepare: prepareLocal },
   { name: 'pkcs11', missing: missingForPkcs11, prepare: preparePkcs11 },
+  { name: 'vault', missing: missingForVault, prepare: prepareVault },
 ]
 
 function prepareLocal(folder) {

@@ -35,7 +35,7 @@ export class Plugin {
     process.on('exit', () => this.#child?.kill('SIGKILL'))
   }
 
-  /** Adds a key, has `keygen` make it and makes it the primary; takes effect at the next start. */
+  /** Adds a key and makes it the primary; takes effect at the next start. */
   addPrimary(name, section) {
     this.#keys[name] = section
     const config = {
@@ -46,6 +46,10 @@ export class Plugin {
     }
     // JSON is YAML.
     writeFileSync(this.#config, JSON.stringify(config, undefined, 2), { mode: 0o600 })
+  }
+
+  /** Makes the KEK of a key that was added. */
+  keygen(name) {
     const args = [MAIN, 'keygen', '--config', this.#config, '--key', name]
     const made = spawnSync(process.execPath, args, { env: this.#env, encoding: 'utf8', timeout: 60_000 })
     if (made.status !== 0) throw new Error(`keygen: ${made.stderr || made.error?.message || 'no answer'}`)

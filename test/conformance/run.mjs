@@ -118,14 +118,21 @@ class Bench {
   /** Nothing runs yet. */
   static async make(backend, folder) {
     const bench = new Bench()
-    const [port, foreignPort] = await freePorts(2)
-    bench.#prepared = backend.prepare(folder)
-    const { env, keySection } = bench.#prepared
+    const [port, foreignPort, serverPort] = await freePorts(3)
+    bench.#prepared = backend.prepare(folder, serverPort)
+    const { env } = bench.#prepared
     bench.#plugin = new Plugin(join(folder, 'plugin'), port, env)
-    bench.#plugin.addPrimary(bench.#primary, keySection(bench.#primary))
+    bench.#addPrimary(bench.#plugin, bench.#primary)
     bench.#foreign = new Plugin(join(folder, 'foreign'), foreignPort, env)
-    bench.#foreign.addPrimary('foreign', keySection('foreign'))
+    bench.#addPrimary(bench.#foreign, 'foreign')
     return bench
+  }
+
+  #addPrimary(plugin, name) {
+    const { keySection, makeKek } = this.#prepared
+    plugin.addPrimary(name, keySection(name))
+    if (makeKek === undefined) plugin.keygen(name)
+    else makeKek(name)
   }
 
   get socket() {
@@ -134,7 +141,7 @@ class Bench {
 
   /** Answers as operator.go wants it. */
   async do(what) {
-    const { keySection, rotate } = this.#prepared
+    const { rotate } = this.#prepared
     switch (what) {
       case 'start':
         await this.#plugin.start()
@@ -151,7 +158,7 @@ class Bench {
         return {}
       case 'move-primary':
         this.#primary = 'kek-2'
-        this.#plugin.addPrimary(this.#primary, keySection(this.#primary))
+        this.#addPrimary(this.#plugin, this.#primary)
         return this.#restart('SIGTERM')
       case 'foreign':
         await this.#foreign.start()
@@ -169,6 +176,7 @@ class Bench {
 
   async close() {
     const [first, second] = await Promise.allSettled([this.#plugin.stop(), this.#foreign.stop()])
+    this.#prepared.close?.()
     const failed = [first, second].find(({ status }) => status === 'rejected')
     if (failed !== undefined) throw failed.reason
   }
@@ -177,9 +185,10 @@ class Bench {
 /** Answers why the program ended badly, `undefined` if it did not. */
 async function converse(binary, args, bench, close) {
   const child = spawn(binary, args, { stdio: ['pipe', 'pipe', 'pipe'] })
-  process.on('exit', () => child.kill('SIGKILL'))
+  const kill = () => child.kill('SIGKILL')
+  process.on('exit', kill)
   const ended = once(child, 'exit')
-  const overdue = setTimeout(() => child.kill('SIGKILL'), BACKEND_TIMEOUT_MS)
+  const overdue = setTimeout(kill, BACKEND_TIMEOUT_MS)
   let stderr = ''
   child.stderr.setEncoding('utf8').on('data', (text) => {
     stderr = (stderr + text).slice(-4000)
@@ -201,7 +210,8 @@ async function converse(binary, args, bench, close) {
     return code === 0 ? undefined : `the Go program ended with ${code}: ${stderr.trim()}`
   } finally {
     clearTimeout(overdue)
-    child.kill('SIGKILL')
+    process.off('exit', kill)
+    kill()
   }
 }
 

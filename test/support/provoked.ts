@@ -10,6 +10,7 @@ export const plaintext = Buffer.from('CANARY-PLAINTEXT-of-32-bytes!!!!')
 /** Variables that make libraries talk. */
 export const talkative = {
   DEBUG: '*',
+  GOOGLE_SDK_NODE_LOGGING: 'all',
   GRPC_TRACE: 'all',
   GRPC_VERBOSITY: 'DEBUG',
   GRPC_NODE_TRACE: 'all',

@@ -3,6 +3,8 @@ import { erased, type AnyBackend } from './backend.js'
 
 export const backends = {
   aws: async () => erased((await import('./aws/index.js')).aws),
+  azure: async () => erased((await import('./azure/index.js')).azure),
+  gcp: async () => erased((await import('./gcp/index.js')).gcp),
   ibm: async () => erased((await import('./ibm/index.js')).ibm),
   local: async () => erased((await import('./local/index.js')).local),
   okms: async () => erased((await import('./okms/index.js')).okms),

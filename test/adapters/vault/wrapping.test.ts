@@ -58,8 +58,10 @@ describe('told apart', () => {
     expect(await wrap()).toMatch(/^ERR_KEY_NOT_FOUND .*keyName/)
     transit.create('kek').softDeleted = true
     expect(await wrap()).toMatch(/^ERR_KEY_DISABLED .*soft-delete-restore/)
-    transit.create('kek', { type: 'ed25519' })
-    expect(await wrap()).toMatch(/^ERR_KEY_UNUSABLE .*ed25519/)
+    for (const type of ['ed25519', 'hmac'] as const) {
+      transit.create('kek', { type })
+      expect(await wrap()).toMatch(new RegExp(`^ERR_KEY_UNUSABLE .*${type}`))
+    }
     policies.set('plugin', { 'elsewhere/keys/kek': ['read'] })
     expect(await wrap()).toMatch(/^ERR_ACCESS_DENIED .*transit\/keys\/kek/)
     expect(await wrap({ mount: 'elsewhere' })).toMatch(/^ERR_KEY_NOT_FOUND .*not mounted/)

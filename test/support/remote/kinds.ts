@@ -2,11 +2,15 @@
 import { readFileSync } from 'node:fs'
 import { envOf } from '../aws_scene.js'
 import { FakeAws } from '../fakes/aws.js'
+import { FakeAzure } from '../fakes/azure.js'
+import { CLIENT, TENANT } from '../fakes/azure_login.js'
+import { FakeGcp, KEY_NAME } from '../fakes/gcp.js'
 import { FakeIbm } from '../fakes/ibm.js'
 import { makeVersion } from '../fakes/ibm_keys.js'
 import { FakeOkms } from '../fakes/okms.js'
 import { FakeVault } from '../fakes/vault.js'
 import type { Canary } from '../canaries.js'
+import { ACCOUNT, newPrivateKey, serviceAccountJson } from '../gcp.js'
 import { writeClient } from '../okms_subject.js'
 import type { MakeRemoteKms } from './remote_kms.js'
 
@@ -62,6 +66,49 @@ export const remoteKinds: Readonly<Record<string, MakeRemoteKms>> = {
       env: {},
       rotate: () => void kek.versions.push(makeVersion()),
       canaries: () => [canary('API key', apiKey), ...[...fake.iam.given].map((one) => canary('token', one))],
+      close: async () => fake.close(),
+    }
+  },
+
+  azure: async (tls, files) => {
+    const fake = await FakeAzure.start(tls)
+    fake.addVersion('kek')
+    const { entra } = fake
+    const secret = entra.secret ?? ''
+    const auth = { method: 'clientSecret', tenantId: TENANT, clientId: CLIENT }
+    const clientSecret = `file:${files.write('secret', secret)}`
+    return {
+      server: fake.server,
+      section: (url, caFile) => ({
+        ...{ backend: 'azure', vaultUrl: url, authorityHost: url, caFile, keyName: 'kek' },
+        auth: { ...auth, clientSecret },
+      }),
+      env: {},
+      rotate: () => void fake.addVersion('kek'),
+      canaries: () => [
+        canary('client secret', secret),
+        ...entra.given.map((token) => canary('token', token)),
+      ],
+      close: async () => fake.server.close(),
+    }
+  },
+
+  gcp: async (tls, files) => {
+    const fake = await FakeGcp.start(tls)
+    const privateKey = newPrivateKey()
+    fake.addAccount(ACCOUNT, privateKey)
+    return {
+      server: fake.server,
+      section: (url, caFile) => {
+        const credentials = `file:${files.write('gcp.json', serviceAccountJson(privateKey, url))}`
+        return { backend: 'gcp', keyName: KEY_NAME, endpoint: url, caFile, credentials }
+      },
+      env: {},
+      rotate: () => fake.key.rotate(),
+      canaries: () => [
+        canary('private key', privateKey.split('\n')[5] ?? ''),
+        ...[...fake.tokens.keys()].map((token) => canary('token', token)),
+      ],
       close: async () => fake.close(),
     }
   },

@@ -27,8 +27,9 @@ export interface CredentialOptions<T> {
   readonly obtain: (held: T | undefined, signal: AbortSignal) => Promise<Lease<T>>
 }
 
-/** After a failed renewal in the background, as long as the lease holds. */
-const RETRY_RENEWAL_MS = 1000
+/** After a failed renewal in the background, as long as the lease holds; doubles up to the second one. */
+const FIRST_RETRY_MS = 1000
+const MAX_RETRY_MS = 30_000
 
 /** However short a lease is, the service is not asked without a rest. */
 const MIN_RENEWAL_PAUSE_MS = 250
@@ -118,7 +119,7 @@ export class Credential<T> {
   async #renewLater(held: Held<T>, afterMs: number): Promise<void> {
     const { clock, logger, what } = this.#options
     let pauseMs = Math.max(afterMs, MIN_RENEWAL_PAUSE_MS)
-    for (;;) {
+    for (let failures = 0; ; failures += 1) {
       await clock.sleep(pauseMs, held.dropped.signal)
       if (this.#held !== held) return
       try {
@@ -128,8 +129,9 @@ export class Credential<T> {
         const { code, message } = asKmsError(error)
         logger.warn(`${what} could not be renewed`, { code, reason: message })
       }
-      if (clock.nowMs() >= held.endMs) return
-      pauseMs = RETRY_RENEWAL_MS
+      pauseMs = Math.min(FIRST_RETRY_MS * 2 ** failures, MAX_RETRY_MS)
+      // Then whoever needs it obtains it.
+      if (clock.nowMs() + pauseMs >= held.endMs) return
     }
   }
 }

@@ -53,9 +53,16 @@ export function base64At(parent: JsonObject, name: string): Buffer | undefined {
   return bytesAt(parent, name, 'base64')
 }
 
-/** As {@link base64At}, in base64url without padding (RFC 4648 section 5), as JOSE writes bytes. */
+/**
+ * As {@link base64At}, in base64url (RFC 4648 section 5). Without padding, as JOSE writes it, or with it, as some
+ * services do.
+ */
 export function base64UrlAt(parent: JsonObject, name: string): Buffer | undefined {
-  return bytesAt(parent, name, 'base64url')
+  const bytes = bytesAt(parent, name, 'base64url')
+  if (bytes !== undefined) return bytes
+  const [, text, padding = ''] = /^([^=]+)(==?)$/.exec(textAt(parent, name) ?? '') ?? []
+  const isPadded = text !== undefined && (text.length + padding.length) % 4 === 0
+  return isPadded ? bytesAt({ text }, 'text', 'base64url') : undefined
 }
 
 function bytesAt(parent: JsonObject, name: string, encoding: 'base64' | 'base64url'): Buffer | undefined {

@@ -11,7 +11,6 @@ export interface TransitKey {
   readonly type: string
   readonly isDerived: boolean
   readonly isSoftDeleted: boolean
-  readonly canEncrypt: boolean
   readonly canBeExported: boolean
   readonly canBeDeleted: boolean
   readonly minDecryptionVersion: number
@@ -54,7 +53,8 @@ export function kekName({ namespace, mount, keyName }: VaultSettings): string {
 
 /**
  * @param body The answer to `GET keys/<name>`.
- * @throws {KmsError} `ERR_BACKEND_RESPONSE` when it is not of the documented form.
+ * @throws {KmsError} `ERR_BACKEND_RESPONSE` when it is not of the documented form; `ERR_KEY_UNUSABLE`: of a type that
+ * cannot encrypt.
  */
 export function readKey(body: JsonObject, settings: VaultSettings, service: string): TransitKey {
   const data = objectAt(body, 'data')
@@ -62,6 +62,10 @@ export function readKey(body: JsonObject, settings: VaultSettings, service: stri
   const latestVersion = numberAt(data, 'latest_version')
   if (type === undefined || latestVersion === undefined)
     throw malformed(service, 'a key without type and version')
+  // Keys for MACs have no versions to look at.
+  if (data['supports_encryption'] === false || data['supports_decryption'] === false) {
+    throw cannotEncrypt(type, kekName(settings))
+  }
   const kek = identityOf(settings)
   const versions = new Map<KeyId, number>()
   let currentKeyId: KeyId | undefined
@@ -80,7 +84,6 @@ export function readKey(body: JsonObject, settings: VaultSettings, service: stri
     type,
     isDerived: data['derived'] === true,
     isSoftDeleted: data['soft_deleted'] === true,
-    canEncrypt: data['supports_encryption'] !== false && data['supports_decryption'] !== false,
     canBeExported: data['exportable'] === true || data['allow_plaintext_backup'] === true,
     canBeDeleted: data['deletion_allowed'] === true,
     minDecryptionVersion: numberAt(data, 'min_decryption_version') ?? 1,
@@ -90,16 +93,15 @@ export function readKey(body: JsonObject, settings: VaultSettings, service: stri
   }
 }
 
-/** @throws {KmsError} `ERR_KEY_DISABLED`: soft-deleted; `ERR_KEY_UNUSABLE`: of a type that cannot encrypt. */
-export function assertUsable({ isSoftDeleted, canEncrypt, type }: TransitKey, kek: string): void {
+function cannotEncrypt(type: string, kek: string): KmsError {
+  const text = `${kek} is of type ${type}, which cannot encrypt; make an aes256-gcm96 key`
+  return new KmsError('ERR_KEY_UNUSABLE', text)
+}
+
+/** @throws {KmsError} `ERR_KEY_DISABLED`: soft-deleted. */
+export function assertUsable({ isSoftDeleted }: TransitKey, kek: string): void {
   if (isSoftDeleted) {
     throw new KmsError('ERR_KEY_DISABLED', `${kek} is soft-deleted; restore it (soft-delete-restore)`)
-  }
-  if (!canEncrypt) {
-    throw new KmsError(
-      'ERR_KEY_UNUSABLE',
-      `${kek} is of type ${type}, which cannot encrypt; make an aes256-gcm96 key`,
-    )
   }
 }
 

@@ -1,6 +1,6 @@
 /** The auth methods: who is let in, and with which words the others are sent away. */
 import type { FakeAnswer, FakeRequest } from '../fake_server.js'
-import { denied, failed, refused } from './reply.js'
+import { denied, refused } from './reply.js'
 import type { Tokens, TokenWish } from './tokens.js'
 import type { Body } from './transit.js'
 
@@ -72,7 +72,7 @@ export class Logins {
   }
 
   #byCertificate(entries: ReadonlyMap<string, Entry>, role: string, clientName: string): FakeAnswer {
-    if (clientName === '') return failed(500, 'no client certificate found')
+    if (clientName === '') return refused('no client certificate found')
     for (const [name, entry] of entries) {
       if ((role === '' || role === name) && entry.secrets.includes(clientName)) return this.#in(entry)
     }

@@ -14,7 +14,7 @@ import type { FakeAnswer } from '../fake_server.js'
 import { data, failed, refused } from './reply.js'
 
 export type KeyType =
-  'aes128-gcm96' | 'aes256-gcm96' | 'chacha20-poly1305' | 'rsa-2048' | 'rsa-4096' | 'ed25519'
+  'aes128-gcm96' | 'aes256-gcm96' | 'chacha20-poly1305' | 'rsa-2048' | 'rsa-4096' | 'ed25519' | 'hmac'
 
 export interface KeyWish {
   readonly type?: KeyType
@@ -87,7 +87,7 @@ export class Transit {
     const key = this.#keys.get(name)
     if (key === undefined) return { status: 404, body: { errors: [] } }
     const { type, derived, latest, minDecryption, minEncryption, exportable, deletionAllowed } = key
-    const canEncrypt = type !== 'ed25519'
+    const canEncrypt = type !== 'ed25519' && type !== 'hmac'
     // Versions below the minimum are moved to an archive and not shown.
     const shown = [...key.versions].filter(([number]) => number >= minDecryption)
     return data({
@@ -97,7 +97,12 @@ export class Transit {
       ...{ min_decryption_version: minDecryption, min_encryption_version: minEncryption },
       ...{ supports_encryption: canEncrypt, supports_decryption: canEncrypt },
       ...{ supports_signing: !type.includes('-gcm96'), supports_derivation: type.includes('-gcm96') },
-      keys: Object.fromEntries(shown.map(([number, version]) => [number, shownVersion(type, version)])),
+      // A key for MACs shows none.
+      ...(type === 'hmac'
+        ? {}
+        : {
+            keys: Object.fromEntries(shown.map(([number, version]) => [number, shownVersion(type, version)])),
+          }),
     })
   }
 
@@ -167,7 +172,8 @@ export class Transit {
       throw new Refusal(`'[0].associated_data' provided for non-AEAD cipher suite ${type}`)
     }
     if (softDeleted) throw new Refusal('refusing to use soft-deleted key')
-    if (type === 'ed25519') throw new Refusal(`message ${what} not supported for key type ${type}`)
+    if (type === 'ed25519' || type === 'hmac')
+      throw new Refusal(`message ${what} not supported for key type ${type}`)
   }
 }
 

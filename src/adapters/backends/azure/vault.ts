@@ -1,0 +1,127 @@
+/** What can be asked of one key in a vault, and what do the answers mean? */
+import { KmsError } from '../../../ports/errors.js'
+import { DEK_BYTES, type CallOptions } from '../../../ports/key_wrapper.js'
+import type { BackendDeps } from '../backend.js'
+import { base64UrlAt, malformed, textAt } from '../remote/json_answer.js'
+import type { VaultReply } from './client.js'
+import { errorOf, pendingDeletion, unwrapErrorOf, type Question } from './errors.js'
+import type { Parts } from './format.js'
+import { kekName, readKey, versionIn, type AzureKey } from './key.js'
+import { VaultSession } from './session.js'
+import type { AzureSettings } from './settings.js'
+
+type Call = Pick<CallOptions, 'signal'>
+
+export class Vault {
+  readonly #settings: AzureSettings
+  readonly #session: VaultSession
+
+  constructor(settings: AzureSettings, deps: BackendDeps) {
+    this.#settings = settings
+    this.#session = new VaultSession(settings, deps)
+  }
+
+  /**
+   * @param version Absent: the latest.
+   * @throws {KmsError} What logging in and asking throw; `ERR_KEY_NOT_FOUND`, `ERR_KEY_PENDING_DELETION`,
+   * `ERR_ACCESS_DENIED`, `ERR_BACKEND_*`.
+   */
+  async readKey(version: string | undefined, options: Call): Promise<AzureKey> {
+    const reply = await this.#session.ask({ method: 'GET', path: this.#path(version) }, options)
+    if (reply.status === 200) return readKey(reply.body, this.#settings)
+    throw await this.#keyError(this.#question('get', version), reply, options)
+  }
+
+  /**
+   * @param dek Of {@link DEK_BYTES} bytes.
+   * @returns The ciphertext.
+   * @throws {KmsError} As {@link readKey}; `ERR_KEY_DISABLED`, `ERR_KEY_UNUSABLE`.
+   */
+  async wrap(
+    dek: Uint8Array,
+    { algorithm, version }: Omit<Parts, 'ciphertext'>,
+    options: Call,
+  ): Promise<Uint8Array> {
+    const reply = await this.#operate('wrapkey', version, algorithm, dek, options)
+    const question = this.#question('wrapKey', version)
+    if (reply.status !== 200) throw await this.#keyError(question, reply, options)
+    const ciphertext = base64UrlAt(reply.body, 'value')
+    if (ciphertext === undefined || versionIn(textAt(reply.body, 'kid'), this.#settings) !== version) {
+      throw malformed(question.service, 'a wrapped key without its value, or of another version')
+    }
+    return ciphertext
+  }
+
+  /**
+   * @returns {@link DEK_BYTES} bytes that the caller owns and wipes.
+   * @throws {KmsError} As {@link wrap}; `ERR_DECRYPTION_FAILED`; `ERR_UNWRAP_AMBIGUOUS`; `ERR_KEY_UNKNOWN`: the key has
+   * no such version.
+   */
+  async unwrap({ algorithm, version, ciphertext }: Parts, options: Call): Promise<Uint8Array> {
+    const reply = await this.#operate('unwrapkey', version, algorithm, ciphertext, options)
+    const question = this.#question('unwrapKey', version)
+    if (reply.status === 404) throw await this.#absentVersion(version, reply, options)
+    if (reply.status !== 200) throw unwrapErrorOf(question, reply)
+    const dek = base64UrlAt(reply.body, 'value')
+    if (dek === undefined) throw malformed(question.service, 'an unwrapped key without its value')
+    if (dek.length === DEK_BYTES) return dek
+    dek.fill(0)
+    throw new KmsError('ERR_DECRYPTION_FAILED', `what ${question.kek} unwraps is no DEK`)
+  }
+
+  /** As {@link VaultSession.logIn}: for `check`, which tells a login from the rest. */
+  async logIn(options: Call): Promise<void> {
+    await this.#session.logIn(options)
+  }
+
+  /** Requests under way fail with `ERR_SHUTTING_DOWN`. Safe to call twice. */
+  close(): void {
+    this.#session.close()
+  }
+
+  async #operate(
+    verb: 'wrapkey' | 'unwrapkey',
+    version: string,
+    alg: string,
+    value: Uint8Array,
+    options: Call,
+  ): Promise<VaultReply> {
+    const body = {
+      alg,
+      value: Buffer.from(value.buffer, value.byteOffset, value.length).toString('base64url'),
+    }
+    return this.#session.ask({ method: 'POST', path: `${this.#path(version)}/${verb}`, body }, options)
+  }
+
+  /** A key that was deleted is not found, like one that never was: only the list of the deleted ones tells. */
+  async #keyError(question: Question, reply: VaultReply, options: Call): Promise<KmsError> {
+    const error = errorOf(question, reply)
+    if (error.code !== 'ERR_KEY_NOT_FOUND') return error
+    const path = `/deletedkeys/${this.#settings.keyName}`
+    // When this question fails, the first answer still stands.
+    const deleted = await this.#session.ask({ method: 'GET', path }, options).catch(() => undefined)
+    return deleted?.status === 200 ? pendingDeletion(this.#question('get')) : error
+  }
+
+  async #absentVersion(version: string, reply: VaultReply, options: Call): Promise<KmsError> {
+    const error = await this.#keyError(this.#question('unwrapKey', version), reply, options)
+    if (error.code !== 'ERR_KEY_NOT_FOUND') return error
+    try {
+      await this.readKey(undefined, options)
+    } catch (thrown) {
+      if (thrown instanceof KmsError) return thrown
+      throw thrown
+    }
+    const text = `${kekName(this.#settings)} has no version ${version}: it was purged and made anew; restore it from its backup`
+    return new KmsError('ERR_KEY_UNKNOWN', text)
+  }
+
+  #path(version: string | undefined): string {
+    return `/keys/${this.#settings.keyName}${version === undefined ? '' : `/${version}`}`
+  }
+
+  #question(operation: Question['operation'], version?: string): Question {
+    const id = `${new URL(this.#settings.vaultUrl).origin}${this.#path(version)}`
+    return { operation, service: this.#session.service, kek: kekName(this.#settings, version), id }
+  }
+}

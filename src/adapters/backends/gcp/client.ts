@@ -1,0 +1,164 @@
+/** How is Cloud KMS asked, and which of its answers are believed? Every one is checked by CRC32C in both directions. */
+import { KmsError } from '../../../ports/errors.js'
+import type { CallOptions } from '../../../ports/key_wrapper.js'
+import { HttpClient, type HttpAnswer } from '../remote/http_client.js'
+import { base64At, jsonObject, malformed, textAt, type JsonObject } from '../remote/json_answer.js'
+import type { AccessToken, AccessTokens } from './access_tokens.js'
+import { crc32c } from './crc32c.js'
+import { kmsError, PERMISSIONS, type Operation } from './errors.js'
+import { pathOf, versionNumber } from './key_name.js'
+import { primaryOf, type Primary } from './key_state.js'
+import { MAX_CIPHERTEXT_BYTES, type WrappedForm } from './wrapped_form.js'
+
+export interface KmsClientOptions {
+  readonly http: HttpClient
+  readonly tokens: AccessTokens
+  /** Resource name of the key. */
+  readonly key: string
+  /** In messages. */
+  readonly service: string
+}
+
+/** Every call may fail as the port `KeyWrapper` says. */
+export class KmsClient {
+  readonly #options: KmsClientOptions
+  readonly #path: string
+
+  constructor(options: KmsClientOptions) {
+    this.#options = options
+    this.#path = pathOf(options.key)
+  }
+
+  /** The primary version, which is enabled. */
+  async primary(options: CallOptions): Promise<Primary> {
+    const { key, service } = this.#options
+    return primaryOf(key, await this.#ask('read', undefined, options), service)
+  }
+
+  /** With the primary version, whichever that is: the answer names it. */
+  async encrypt(plaintext: Uint8Array, aad: Uint8Array, options: CallOptions): Promise<WrappedForm> {
+    const { key, service } = this.#options
+    const answer = await this.#ask('encrypt', { ...field('plaintext', plaintext), ...aadField(aad) }, options)
+    if (
+      answer['verifiedPlaintextCrc32c'] !== true ||
+      answer['verifiedAdditionalAuthenticatedDataCrc32c'] !== true
+    ) {
+      throw malformed(service, 'what we sent is not said to be verified')
+    }
+    const ciphertext = base64At(answer, 'ciphertext')
+    if (ciphertext === undefined || ciphertext.length === 0) throw malformed(service, 'no ciphertext')
+    this.#assertCrc(answer, 'ciphertextCrc32c', ciphertext)
+    const version = versionNumber(key, textAt(answer, 'name'))
+    if (version === undefined) throw malformed(service, 'a ciphertext of another key')
+    if (ciphertext.length > MAX_CIPHERTEXT_BYTES) {
+      throw malformed(service, `a ciphertext of ${ciphertext.length} bytes for a DEK`)
+    }
+    return { version, ciphertext }
+  }
+
+  /** @returns What the caller owns and wipes. */
+  async decrypt(ciphertext: Uint8Array, aad: Uint8Array, options: CallOptions): Promise<Buffer> {
+    const answer = await this.#ask(
+      'decrypt',
+      { ...field('ciphertext', ciphertext), ...aadField(aad) },
+      options,
+    )
+    // proto3 leaves an empty field out.
+    const plaintext = answer['plaintext'] === undefined ? Buffer.alloc(0) : base64At(answer, 'plaintext')
+    if (plaintext === undefined) throw malformed(this.#options.service, 'a plaintext that is no base64')
+    try {
+      this.#assertCrc(answer, 'plaintextCrc32c', plaintext)
+      return plaintext
+    } catch (error) {
+      plaintext.fill(0)
+      throw error
+    }
+  }
+
+  /** Which of the rights that the plugin needs we do not have; needs none itself. */
+  async missingPermissions(wanted: readonly Operation[], options: CallOptions): Promise<readonly string[]> {
+    const permissions = wanted.map((operation) => PERMISSIONS[operation])
+    const body = JSON.stringify({ permissions })
+    const answer = await this.#send('POST', `${this.#path}:testIamPermissions`, body, options)
+    if (answer.status !== 200) throw kmsError(answer, 'read', this.#options.key, this.#options.service)
+    const held: unknown = jsonObject(answer, this.#options.service)['permissions']
+    return permissions.filter((permission) => !Array.isArray(held) || !held.includes(permission))
+  }
+
+  close(): void {
+    this.#options.tokens.close()
+    this.#options.http.close()
+  }
+
+  async #ask(operation: Operation, fields: object | undefined, options: CallOptions): Promise<JsonObject> {
+    const { key, service } = this.#options
+    const answer =
+      fields === undefined
+        ? await this.#send('GET', this.#path, undefined, options)
+        : await this.#send('POST', `${this.#path}:${operation}`, JSON.stringify(fields), options)
+    if (answer.status !== 200) throw kmsError(answer, operation, key, service)
+    return jsonObject(answer, service)
+  }
+
+  /** A token that is refused is replaced once: it may have been revoked, or its key deleted. */
+  async #send(
+    method: 'GET' | 'POST',
+    path: string,
+    body: string | undefined,
+    options: CallOptions,
+  ): Promise<HttpAnswer> {
+    const first = await this.#sendOnce(method, path, body, options)
+    if (first.status !== 401) return first
+    const second = await this.#sendOnce(method, path, body, options)
+    if (second.status !== 401) return second
+    second.body.fill(0)
+    const text = `${this.#options.service} does not take even a new access token; are the credentials those of another cloud, or is the clock of this node wrong?`
+    throw new KmsError('ERR_LOGIN_REFUSED', text)
+  }
+
+  async #sendOnce(
+    method: 'GET' | 'POST',
+    path: string,
+    body: string | undefined,
+    options: CallOptions,
+  ): Promise<HttpAnswer> {
+    const { http, tokens } = this.#options
+    const token = await tokens.get(options)
+    const request = { method, path, headers: headersOf(token, body !== undefined) }
+    const answer = await http.send(body === undefined ? request : { ...request, body }, options.signal)
+    if (answer.status === 401) {
+      answer.body.fill(0)
+      tokens.invalidate(token)
+    }
+    return answer
+  }
+
+  #assertCrc(answer: JsonObject, name: string, bytes: Uint8Array): void {
+    // int64 is a text in the JSON of protobuf; a number is allowed.
+    const told = answer[name]
+    const value = crc32c(bytes)
+    if (told === undefined) throw malformed(this.#options.service, `no ${name}`)
+    if (told !== value && told !== String(value)) {
+      throw malformed(
+        this.#options.service,
+        `${name} is not that of the bytes; something between us changed them`,
+      )
+    }
+  }
+}
+
+function headersOf({ value, quotaProject }: AccessToken, hasBody: boolean): Record<string, string> {
+  return {
+    authorization: `Bearer ${value}`,
+    ...(hasBody ? { 'content-type': 'application/json' } : {}),
+    ...(quotaProject === undefined ? {} : { 'x-goog-user-project': quotaProject }),
+  }
+}
+
+function field(name: string, bytes: Uint8Array): Record<string, string> {
+  return { [name]: Buffer.from(bytes).toString('base64'), [`${name}Crc32c`]: String(crc32c(bytes)) }
+}
+
+function aadField(aad: Uint8Array): Record<string, string> {
+  return field('additionalAuthenticatedData', aad)
+}
