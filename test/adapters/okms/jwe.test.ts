@@ -78,6 +78,12 @@ describe('a JWE', () => {
     }
   })
 
+  test('that is longer than an envelope takes is none', () => {
+    const bytes = Buffer.concat([bytesOf(good), Buffer.alloc(WRAPPED_DEK_MAX_BYTES)])
+    expect(textOfBytes(bytes.subarray(0, WRAPPED_DEK_MAX_BYTES))).toMatch(/^ey/)
+    expect(textOfBytes(bytes.subarray(0, WRAPPED_DEK_MAX_BYTES + 1))).toBe(undefined)
+  })
+
   test('with any byte changed is none, or another one', () => {
     const bytes = bytesOf(good)
     for (let at = 0; at < bytes.length; at += 1) {

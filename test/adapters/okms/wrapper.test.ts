@@ -70,6 +70,13 @@ describe('the key id', () => {
     expect(asked().filter((one) => one.endsWith('/decrypt')).length).toBe(before)
   })
 
+  test('is the same where the service answers with capitals', async () => {
+    const before = await wrapper.currentKeyId(options)
+    const { id, name, type, operations } = subject.key
+    subject.fake.server.failNext({ status: 200, body: { id: id.toUpperCase(), name, type, operations } })
+    expect(await wrapper.currentKeyId(options)).toBe(before)
+  })
+
   test('does not move when the key gets another name', async () => {
     const before = await wrapper.currentKeyId(options)
     subject.key.name = 'renamed'
@@ -117,6 +124,14 @@ describe('a label', () => {
     await expect(call).rejects.toMatchObject({ code: 'ERR_KEY_UNUSABLE' })
     await expect(call).rejects.toThrow(`2 active keys`)
     await expect(call).rejects.toThrow(`${subject.key.id}, ${second.id}`)
+  })
+
+  test('does not take a key that is listed as active and says itself that it is not', async () => {
+    const { id, name, type, operations } = subject.key
+    const listed = { id, name, type, operations, attributes: { state: 'deactivated' } }
+    const body = { objects_list: [listed], is_truncated: false, continuation_token: 'x' }
+    subject.fake.server.failNext({ status: 200, body }, Infinity)
+    expect(await outcomeOf(subject.open(byLabel()).currentKeyId(options))).toBe('ERR_KEY_DISABLED')
   })
 
   test('on no key is not found; on a deactivated one alone it says which', async () => {
