@@ -132,6 +132,8 @@ describe('a label', () => {
     const body = { objects_list: [listed], is_truncated: false, continuation_token: 'x' }
     subject.fake.server.failNext({ status: 200, body }, Infinity)
     expect(await outcomeOf(subject.open(byLabel()).currentKeyId(options))).toBe('ERR_KEY_DISABLED')
+    body.objects_list.push({ ...listed, id: randomUUID(), attributes: { state: 'active' } })
+    expect(await outcomeOf(subject.open(byLabel()).currentKeyId(options))).toBe('OK')
   })
 
   test('on no key is not found; on a deactivated one alone it says which', async () => {
