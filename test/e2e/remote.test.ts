@@ -72,7 +72,7 @@ describe.each(Object.entries(remoteKinds))('a KEK in %s', (name, make) => {
   })
 
   test('a rotation in the KMS is noticed without a restart, and old values open', async () => {
-    await serve({ health: quickProbe })
+    await serve({ keys: bench.keys, health: quickProbe })
     const provider = new KmsV2Provider(scene.connect())
     await provider.poll()
     const before = provider.keyId

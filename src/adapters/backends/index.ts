@@ -8,6 +8,7 @@ export const backends = {
   ibm: async () => erased((await import('./ibm/index.js')).ibm),
   kmip: async () => erased((await import('./kmip/index.js')).kmip),
   local: async () => erased((await import('./local/index.js')).local),
+  okms: async () => erased((await import('./okms/index.js')).okms),
   pkcs11: async () => erased((await import('./pkcs11/index.js')).pkcs11),
   vault: async () => erased((await import('./vault/index.js')).vault),
 } satisfies Record<string, () => Promise<AnyBackend>>

@@ -1,4 +1,5 @@
 /** The services on the network that the built program is tried with, each by the name of its backend. */
+import { readFileSync } from 'node:fs'
 import { envOf } from '../aws_scene.js'
 import { FakeAws } from '../fakes/aws.js'
 import { FakeAzure } from '../fakes/azure.js'
@@ -6,9 +7,11 @@ import { CLIENT, TENANT } from '../fakes/azure_login.js'
 import { FakeGcp, KEY_NAME } from '../fakes/gcp.js'
 import { FakeIbm } from '../fakes/ibm.js'
 import { makeVersion } from '../fakes/ibm_keys.js'
+import { FakeOkms } from '../fakes/okms.js'
 import { FakeVault } from '../fakes/vault.js'
 import type { Canary } from '../canaries.js'
 import { ACCOUNT, newPrivateKey, serviceAccountJson } from '../gcp.js'
+import { writeClient } from '../okms_subject.js'
 import type { MakeRemoteKms } from './remote_kms.js'
 
 export const remoteKinds: Readonly<Record<string, MakeRemoteKms>> = {
@@ -106,6 +109,32 @@ export const remoteKinds: Readonly<Record<string, MakeRemoteKms>> = {
         canary('private key', privateKey.split('\n')[5] ?? ''),
         ...[...fake.tokens.keys()].map((token) => canary('token', token)),
       ],
+      close: async () => fake.close(),
+    }
+  },
+
+  /** By its label: a service key has no versions, so a rotation gives the label to another key. */
+  okms: async (tls, files, authority) => {
+    const fake = await FakeOkms.start({ ...tls, ca: authority.cert })
+    const kek = fake.addKey()
+    const client = await writeClient(authority, files)
+    const { okmsId } = fake
+    return {
+      server: fake.server,
+      section: (url, caFile) => ({ backend: 'okms', url, caFile, okmsId, keyLabel: kek.name, ...client }),
+      others: (url, caFile) => ({
+        former: { backend: 'okms', url, caFile, okmsId, keyId: kek.id, ...client },
+      }),
+      env: {},
+      rotate: () => {
+        const { name } = kek
+        kek.name = `${name}-former`
+        fake.addKey({ name })
+      },
+      canaries: () =>
+        [...readFileSync(client.clientKeyFile, 'utf8').matchAll(/^[A-Za-z0-9+/=]{20,}$/gm)].map(([line]) =>
+          canary('client key', line),
+        ),
       close: async () => fake.close(),
     }
   },

@@ -11,6 +11,8 @@ export interface RemoteKms {
   section(url: string, caFile: string): Settings
   /** For the plugin. */
   readonly env: Readonly<Record<string, string>>
+  /** Where a rotation is another key: the entries under `keys` that old values need then, good before it as well. */
+  others?(url: string, caFile: string): Readonly<Record<string, Settings>>
   /** Makes a new version of the KEK, as its owner does. */
   rotate(): void | Promise<void>
   /** What lets the plugin in; must show nowhere. */
@@ -31,12 +33,16 @@ export class RemoteBench {
   readonly proxy: FaultProxy
   readonly files: PrivateFiles
   readonly section: Settings
+  /** All that stands under `keys`, `kek` first, for old values to open after a rotation. */
+  readonly keys: Readonly<Record<string, Settings>>
 
-  private constructor(kms: RemoteKms, proxy: FaultProxy, files: PrivateFiles, section: Settings) {
+  private constructor(kms: RemoteKms, proxy: FaultProxy, files: PrivateFiles, caFile: string) {
+    const url = `https://127.0.0.1:${proxy.port}`
     this.kms = kms
     this.proxy = proxy
     this.files = files
-    this.section = section
+    this.section = kms.section(url, caFile)
+    this.keys = { kek: this.section, ...kms.others?.(url, caFile) }
   }
 
   static async open(make: MakeRemoteKms): Promise<RemoteBench> {
@@ -44,8 +50,7 @@ export class RemoteBench {
     const files = new PrivateFiles()
     const kms = await make(await authority.issue(), files, authority)
     const proxy = await FaultProxy.start(kms.server.port)
-    const section = kms.section(`https://127.0.0.1:${proxy.port}`, files.write('ca.pem', authority.cert))
-    return new RemoteBench(kms, proxy, files, section)
+    return new RemoteBench(kms, proxy, files, files.write('ca.pem', authority.cert))
   }
 
   /** Requests that the service got so far. */
