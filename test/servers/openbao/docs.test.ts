@@ -17,10 +17,11 @@ describe.skipIf(missing !== undefined)(unlessMissing('the commands of docs/vault
     await bench.close()
   })
 
-  /** In bash, which stops at the first that fails; `vault` is `bao`. */
+  /** In bash, which stops at the first that fails; `vault` is `bao`, and the user of the plugin is whoever runs this. */
   const run = async (commands: string): Promise<string> => {
     const { server } = bench
-    const script = `set -euo pipefail\nvault() { "$BAO_BIN" "$@"; }\n${commands}`
+    const stands = 'vault() { "$BAO_BIN" "$@"; }\nchown() { command chown "$(id -u)" "$2"; }'
+    const script = `set -euo pipefail\n${stands}\n${commands}`
     const env = {
       ...{ PATH: process.env['PATH'], HOME: server.files.folder, BAO_BIN: openBaoPath() },
       ...{ BAO_ADDR: server.url, BAO_CACERT: server.caFile, BAO_TOKEN: server.api.access.token },
