@@ -226,6 +226,15 @@ describe('without the setting', () => {
       expect(metadata.server.requests).toHaveLength(1)
     })
 
+    test.each([429, 500, 502, 503])(
+      'that is out says so, also where it leaves its header out (status %i)',
+      async (status) => {
+        metadata.server.failNext({ status, body: 'no answer from upstream' })
+        const error = await failureOf(identityOf(onMachine()))
+        expect([error.fault, error.retryable]).toEqual(['backend', true])
+      },
+    )
+
     test('that nobody answers for is named, with what to set', async () => {
       await metadata.close()
       const env = { GCE_METADATA_HOST: '127.0.0.1:1' }

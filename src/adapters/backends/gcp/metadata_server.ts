@@ -27,6 +27,8 @@ export function metadataUrl(env: Readonly<Record<string, string | undefined>>): 
 export async function metadataToken(http: TokenHttp, url: URL, signal: AbortSignal): Promise<Lease<string>> {
   const service = `the metadata server at ${url.origin} (asked since no file of credentials is named)`
   const answer = await http.send({ method: 'GET', url, headers: { [FLAVOR]: 'Google' }, service }, signal)
+  // Whoever cannot serve now may leave the header out, as what stands before it does.
+  if (answer.status === 429 || answer.status >= 500) throw tokenError(answer, service)
   if (answer.headers[FLAVOR] !== 'Google') {
     answer.body.fill(0)
     const text = `${service} is not that of Google Cloud; set credentials, or GOOGLE_APPLICATION_CREDENTIALS`
