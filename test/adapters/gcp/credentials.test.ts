@@ -1,5 +1,5 @@
 /** Every way to an access token, over TLS, with Google's own names: a proxy leads them all to the fake. */
-import { chmodSync, readFileSync } from 'node:fs'
+import { chmodSync, readFileSync, unlinkSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { KeyWrapper } from '../../../src/ports/key_wrapper.js'
 import { makeAuthority, PrivateFiles, type Authority } from '../../support/certificates.js'
@@ -410,6 +410,15 @@ describe('a token', () => {
     expect(await identityOf(wrapper)).toBe(ACCOUNT)
     files.write('gcp.json', JSON.stringify({ ...serviceAccount, client_email: OTHER, private_key: second }))
     expect(await identityOf(wrapper)).toBe(OTHER)
+  })
+
+  test('stays while the file that gcloud left is gone, and the machine is not asked in its place', async () => {
+    const path = files.write('application_default_credentials.json', JSON.stringify(user))
+    const wrapper = open({ env: { CLOUDSDK_CONFIG: files.folder, GCE_METADATA_HOST: '127.0.0.1:1' } })
+    expect(await identityOf(wrapper)).toBe('dev@acme.example')
+    unlinkSync(path)
+    expect(await identityOf(wrapper)).toBe('dev@acme.example')
+    expect(countOf('/token')).toBe(1)
   })
 
   test('stays while what was written over its credentials cannot be used', async () => {

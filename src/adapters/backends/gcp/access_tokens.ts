@@ -1,6 +1,6 @@
 /** With which access token do we call now? From a file of credentials or the metadata server; held, and renewed early. */
 import type { Clock } from '../../../ports/clock.js'
-import { asKmsError } from '../../../ports/errors.js'
+import { asKmsError, KmsError } from '../../../ports/errors.js'
 import type { CallOptions } from '../../../ports/key_wrapper.js'
 import type { Logger } from '../../../ports/logger.js'
 import { Credential, untilAborted, type Lease } from '../remote/credential.js'
@@ -94,7 +94,8 @@ export class AccessTokens {
     if (version === this.#version) return
     this.#version = version
     try {
-      if (place !== undefined) await readCredentials(place)
+      if (place === undefined) throw new KmsError('ERR_CONFIG_INVALID', 'the file is gone')
+      await readCredentials(place)
       // Not the one from before the look: a renewal with the old file may have replaced it meanwhile.
       const held = this.#credential.current
       if (held !== undefined) this.#credential.invalidate(held)
