@@ -375,12 +375,13 @@ describe('when the services for tokens refuse', () => {
     )
   })
 
-  test.each([{}, { access_token: '' }, 'no token'])(
-    'an answer without token is refused: %j',
+  test.each([{}, { access_token: '' }, 'no token', { access_token: 'two\nlines', expires_in: 3600 }])(
+    'an answer without token is refused, and not held: %j',
     async (body) => {
       const wrapper = openWith(serviceAccount)
       fake.server.failNext({ status: 200, body })
       expect((await failureOf(wrapper.currentKeyId(patiently()))).code).toBe('ERR_BACKEND_RESPONSE')
+      expect(await identityOf(wrapper)).toBe(ACCOUNT)
     },
   )
 })

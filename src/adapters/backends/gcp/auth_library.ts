@@ -9,6 +9,7 @@ import type { Lease } from '../remote/credential.js'
 import { errorCode, UNKNOWN_ERROR } from '../system_error.js'
 import { sourceOf, type GoogleCredentials, type SourceCredentials } from './credentials_file.js'
 import { requestsOver, sendRequest } from './library_requests.js'
+import { isTokenText } from './token_text.js'
 import type { TokenHttp } from './token_http.js'
 
 export type AuthLibrary = typeof GoogleAuthLibrary
@@ -58,7 +59,7 @@ export async function exchangeForToken(
   try {
     const client = clientOf(library, credentials, requests)
     const { token } = await client.getAccessToken()
-    if (typeof token !== 'string' || token === '') throw new Error('no token')
+    if (!isTokenText(token)) throw new Error('no token')
     return { value: token, lifetimeMs: lifetimeUntil(client.credentials.expiry_date) }
   } catch (error) {
     const first = failures[0]

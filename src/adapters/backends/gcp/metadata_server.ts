@@ -7,6 +7,7 @@ import { jsonObject, malformed, textAt } from '../remote/json_answer.js'
 import type { Lease } from '../remote/credential.js'
 import { tokenError } from './token_errors.js'
 import type { TokenHttp } from './token_http.js'
+import { isTokenText } from './token_text.js'
 
 const DEFAULT_HOST = '169.254.169.254'
 const PATH = '/computeMetadata/v1/instance/service-accounts/default/token'
@@ -43,6 +44,6 @@ export async function metadataToken(http: TokenHttp, url: URL, signal: AbortSign
   const body = jsonObject(answer, service)
   const value = textAt(body, 'access_token')
   const seconds = body['expires_in']
-  if (value === undefined || value === '' || typeof seconds !== 'number') throw malformed(service, 'no token')
+  if (!isTokenText(value) || typeof seconds !== 'number') throw malformed(service, 'no token')
   return { value, lifetimeMs: seconds * 1000 }
 }
