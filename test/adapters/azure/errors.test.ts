@@ -58,7 +58,7 @@ describe('an answer that is no success', () => {
     [403, body('Forbidden', innererror('ForbiddenByFirewall')), 'ERR_ACCESS_DENIED', /firewall/],
     [403, body('Forbidden', innererror('ForbiddenByConnection')), 'ERR_ACCESS_DENIED', /private endpoint/],
     [403, body('Forbidden'), 'ERR_ACCESS_DENIED', /no role/],
-    [403, '<html>blocked</html>', 'ERR_ACCESS_DENIED', /proxy or firewall/],
+    [403, '<html>blocked</html>', 'ERR_BACKEND_RESPONSE', /proxy or firewall/],
     [403, body('Forbidden', innererror('KeyDisabled')), 'ERR_KEY_DISABLED', /disabled; enable it/],
     [
       403,

@@ -183,6 +183,10 @@ describe('a token', () => {
     { access_token: 'two\r\nlines', expires_in: 3600 },
     { access_token: 'x', expires_in: 'soon' },
     { access_token: 'x', expires_in: -1 },
+    { access_token: 'x', expires_in: 0 },
+    { access_token: 'x', expires_in: '' },
+    { access_token: 'x', expires_in: null },
+    { access_token: 'x', expires_in: [] },
     { access_token: 5, expires_in: 3600 },
   ])('of another form is not used: %j', async (body) => {
     fake.server.failNext({ status: 200, body }, 1, isLogin)

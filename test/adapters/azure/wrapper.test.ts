@@ -53,6 +53,18 @@ test('the key id of a version is the same for ever', () => {
   )
 })
 
+test('an answer about another version than the pinned one is not believed', async () => {
+  const pinned = open({ keyVersion: first.version })
+  const path = `/keys/kek/${first.version}`
+  const latest = fake.addVersion('kek')
+  const kid = `${fake.server.url}/keys/kek/${latest.version}`
+  const body = { key: { kid, kty: 'RSA', ...latest.jwk }, attributes: { enabled: true } }
+  fake.server.failNext({ status: 200, body }, 2, ({ url }) => url.pathname === path)
+  expect(await outcomeOf(pinned.currentKeyId(within()))).toBe('ERR_BACKEND_RESPONSE')
+  expect(await outcomeOf(pinned.wrap(dek, within()))).toBe('ERR_BACKEND_RESPONSE')
+  expect(await outcomeOf(pinned.wrap(dek, within()))).toBe('OK')
+})
+
 describe('a rotation', () => {
   test('moves the key id, within one KEK, and what was wrapped before still opens', async () => {
     const before = await wrapper.wrap(dek, within())

@@ -1,5 +1,5 @@
 /** Every way to an access token, over TLS, with Google's own names: a proxy leads them all to the fake. */
-import { chmodSync, readFileSync } from 'node:fs'
+import { chmodSync, readFileSync, unlinkSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { KeyWrapper } from '../../../src/ports/key_wrapper.js'
 import { makeAuthority, PrivateFiles, type Authority } from '../../support/certificates.js'
@@ -226,6 +226,15 @@ describe('without the setting', () => {
       expect(metadata.server.requests).toHaveLength(1)
     })
 
+    test.each([429, 500, 502, 503])(
+      'that is out says so, also where it leaves its header out (status %i)',
+      async (status) => {
+        metadata.server.failNext({ status, body: 'no answer from upstream' })
+        const error = await failureOf(identityOf(onMachine()))
+        expect([error.fault, error.retryable]).toEqual(['backend', true])
+      },
+    )
+
     test('that nobody answers for is named, with what to set', async () => {
       await metadata.close()
       const env = { GCE_METADATA_HOST: '127.0.0.1:1' }
@@ -366,12 +375,13 @@ describe('when the services for tokens refuse', () => {
     )
   })
 
-  test.each([{}, { access_token: '' }, 'no token'])(
-    'an answer without token is refused: %j',
+  test.each([{}, { access_token: '' }, 'no token', { access_token: 'two\nlines', expires_in: 3600 }])(
+    'an answer without token is refused, and not held: %j',
     async (body) => {
       const wrapper = openWith(serviceAccount)
       fake.server.failNext({ status: 200, body })
       expect((await failureOf(wrapper.currentKeyId(patiently()))).code).toBe('ERR_BACKEND_RESPONSE')
+      expect(await identityOf(wrapper)).toBe(ACCOUNT)
     },
   )
 })
@@ -401,6 +411,15 @@ describe('a token', () => {
     expect(await identityOf(wrapper)).toBe(ACCOUNT)
     files.write('gcp.json', JSON.stringify({ ...serviceAccount, client_email: OTHER, private_key: second }))
     expect(await identityOf(wrapper)).toBe(OTHER)
+  })
+
+  test('stays while the file that gcloud left is gone, and the machine is not asked in its place', async () => {
+    const path = files.write('application_default_credentials.json', JSON.stringify(user))
+    const wrapper = open({ env: { CLOUDSDK_CONFIG: files.folder, GCE_METADATA_HOST: '127.0.0.1:1' } })
+    expect(await identityOf(wrapper)).toBe('dev@acme.example')
+    unlinkSync(path)
+    expect(await identityOf(wrapper)).toBe('dev@acme.example')
+    expect(countOf('/token')).toBe(1)
   })
 
   test('stays while what was written over its credentials cannot be used', async () => {

@@ -87,14 +87,16 @@ function refusal(answer: HttpAnswer, service: string, what: string): KmsError {
   const wait = { retryAfterMs: retryAfterMs(headers['retry-after']) }
   const body = jsonObjectIfAny(answer)
   const error = textAt(body, 'error') ?? ''
+  const description = textAt(body, 'error_description') ?? ''
   if (status === 429) return new KmsError('ERR_BACKEND_THROTTLED', `${service} limits our rate`, wait)
   if (status >= 500 || error === 'temporarily_unavailable') {
     return new KmsError('ERR_BACKEND_UNAVAILABLE', `${service} answered ${status} to ${what}`, wait)
   }
-  const isRefused = [400, 401, 403].includes(status) && /^[a-z_]{1,60}$/.test(error)
+  // Entra always describes why; a proxy may well have an `error` in JSON of its own.
+  const isRefused = [400, 401, 403].includes(status) && /^[a-z_]{1,60}$/.test(error) && description !== ''
   if (!isRefused) return new KmsError('ERR_BACKEND_RESPONSE', `${service} answered ${status} to ${what}`)
   // Its words may quote what was sent; its number says as much.
-  const number = /\bAADSTS([0-9]{4,9})\b/.exec(textAt(body, 'error_description') ?? '')?.[1]
+  const number = /\bAADSTS([0-9]{4,9})\b/.exec(description)?.[1]
   const hint = number === undefined ? undefined : hints[number]
   const named = number === undefined ? error : `AADSTS${number}`
   const why = hint === undefined ? `look ${named} up in the documentation of Entra` : `${hint} (${named})`

@@ -27,13 +27,6 @@ interface Row {
 
 /** The first row that fits decides. 401 is not here: session.ts answers it with a new token. */
 const rows: readonly Row[] = [
-  {
-    status: 403,
-    is: /^$/,
-    code: 'ERR_ACCESS_DENIED',
-    text: ({ service }) =>
-      `${service} answered in none of Azure's words; is there a proxy or firewall in between?`,
-  },
   { status: 403, is: /\bKeyDisabled\b/, code: 'ERR_KEY_DISABLED', text: disabled },
   { status: 403, says: /\bdisabled key/i, code: 'ERR_KEY_DISABLED', text: disabled },
   { status: 403, is: /\bKeyExpired\b/, code: 'ERR_KEY_DISABLED', text: expired },
@@ -57,8 +50,10 @@ const rows: readonly Row[] = [
   },
   { status: 403, is: /\bKeyOperationForbidden\b/, code: 'ERR_KEY_UNUSABLE', text: wrongUse },
   { status: 403, says: /not permitted on this key/i, code: 'ERR_KEY_UNUSABLE', text: wrongUse },
+  // Without any code it is not Azure that refuses, but a proxy or firewall on the way.
   {
     status: 403,
+    is: /./,
     code: 'ERR_ACCESS_DENIED',
     text: ({ service, operation, id }) =>
       `${service} knows us, and no role allows us ${operation} on ${id}; assign one (docs/azure.md), and give it some minutes to work`,
@@ -115,7 +110,8 @@ export function errorOf(question: Question, reply: VaultReply): KmsError {
     return new KmsError(row.code, `${row.text(question)} (${named})`, { retryAfterMs })
   }
   const code = status >= 500 ? 'ERR_BACKEND_UNAVAILABLE' : 'ERR_BACKEND_RESPONSE'
-  const text = `${question.service} answered ${status} to ${question.operation} ${said}`.trimEnd()
+  const how = said === '' ? "in none of Azure's words; is there a proxy or firewall in between?" : said
+  const text = `${question.service} answered ${status} to ${question.operation} ${how}`
   return new KmsError(code, text, { retryAfterMs })
 }
 

@@ -17,15 +17,16 @@ export interface TokenSource {
 /** @throws {KmsError} `ERR_BACKEND_RESPONSE`: no token in it that can be used. */
 export function tokenIn(body: JsonObject, service: string): Lease<string> {
   const value = textAt(body, 'access_token')
-  // Entra writes a number, IMDS a text.
-  const seconds = Number(body['expires_in'])
-  if (
-    value === undefined ||
-    !/^[\x21-\x7e]{1,32768}$/.test(value) ||
-    !Number.isFinite(seconds) ||
-    seconds < 0
-  ) {
+  const seconds = secondsIn(body['expires_in'])
+  if (value === undefined || !/^[\x21-\x7e]{1,32768}$/.test(value) || seconds === undefined) {
     throw malformed(service, 'a login without a token and its lifetime')
   }
   return { value, lifetimeMs: seconds * 1000 }
+}
+
+/** Entra writes a number, IMDS a text. A token that ends at once would have to be fetched again without a rest. */
+function secondsIn(value: unknown): number | undefined {
+  const isText = typeof value === 'string' && /^[0-9]{1,9}$/.test(value)
+  const seconds = isText || typeof value === 'number' ? Number(value) : 0
+  return Number.isFinite(seconds) && seconds > 0 ? seconds : undefined
 }

@@ -28,7 +28,11 @@ export class Vault {
    */
   async readKey(version: string | undefined, options: Call): Promise<AzureKey> {
     const reply = await this.#session.ask({ method: 'GET', path: this.#path(version) }, options)
-    if (reply.status === 200) return readKey(reply.body, this.#settings)
+    if (reply.status === 200) {
+      const key = readKey(reply.body, this.#settings)
+      if (version === undefined || key.version === version) return key
+      throw malformed(this.#session.service, 'another version of the key than was asked for')
+    }
     throw await this.#keyError(this.#question('get', version), reply, options)
   }
 

@@ -1,9 +1,9 @@
 /** With which access token do we call now? From a file of credentials or the metadata server; held, and renewed early. */
 import type { Clock } from '../../../ports/clock.js'
-import { asKmsError } from '../../../ports/errors.js'
+import { asKmsError, KmsError } from '../../../ports/errors.js'
 import type { CallOptions } from '../../../ports/key_wrapper.js'
 import type { Logger } from '../../../ports/logger.js'
-import { Credential, type Lease } from '../remote/credential.js'
+import { Credential, untilAborted, type Lease } from '../remote/credential.js'
 import { LoginGuard } from '../remote/login_guard.js'
 import { readTrustedFile } from '../remote/trusted_file.js'
 import { exchangeForToken, type LoadAuthLibrary } from './auth_library.js'
@@ -42,6 +42,8 @@ export class AccessTokens {
   readonly #credential: Credential<AccessToken>
   /** Of the credentials that the token in our hands comes from. */
   #version: string | undefined
+  /** One for all: where the file system hangs, more of them would take the threads from everybody else. */
+  #look: Promise<void> | undefined
 
   constructor(options: AccessTokensOptions) {
     const { clock, logger, timeoutMs } = options
@@ -65,8 +67,7 @@ export class AccessTokens {
    * `ERR_DEADLINE_EXCEEDED`, `ERR_SHUTTING_DOWN`.
    */
   async get(options: CallOptions): Promise<AccessToken> {
-    const held = this.#credential.current
-    if (held !== undefined) await this.#noticeChange(held)
+    if (this.#credential.current !== undefined) await untilAborted(this.#lookForChange(), options.signal)
     return this.#credential.get(options)
   }
 
@@ -80,14 +81,24 @@ export class AccessTokens {
     this.#http.close()
   }
 
-  async #noticeChange(held: AccessToken): Promise<void> {
+  async #lookForChange(): Promise<void> {
+    this.#look ??= this.#noticeChange().finally(() => {
+      this.#look = undefined
+    })
+    return this.#look
+  }
+
+  async #noticeChange(): Promise<void> {
     const place = await this.#place()
     const version = await this.#versionAt(place)
     if (version === this.#version) return
     this.#version = version
     try {
-      if (place !== undefined) await readCredentials(place)
-      this.#credential.invalidate(held)
+      if (place === undefined) throw new KmsError('ERR_CONFIG_INVALID', 'the file is gone')
+      await readCredentials(place)
+      // Not the one from before the look: a renewal with the old file may have replaced it meanwhile.
+      const held = this.#credential.current
+      if (held !== undefined) this.#credential.invalidate(held)
     } catch (error) {
       const reason = asKmsError(error).message
       this.#options.logger.warn('the Google credentials were changed and cannot be used; the token stays', {

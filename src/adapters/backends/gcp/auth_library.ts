@@ -9,6 +9,7 @@ import type { Lease } from '../remote/credential.js'
 import { errorCode, UNKNOWN_ERROR } from '../system_error.js'
 import { sourceOf, type GoogleCredentials, type SourceCredentials } from './credentials_file.js'
 import { requestsOver, sendRequest } from './library_requests.js'
+import { isTokenText } from './token_text.js'
 import type { TokenHttp } from './token_http.js'
 
 export type AuthLibrary = typeof GoogleAuthLibrary
@@ -22,6 +23,12 @@ const IMPERSONATING_SCOPE = 'https://www.googleapis.com/auth/iam'
 
 /** Where a service does not say how long its token holds. */
 const DEFAULT_LIFETIME_MS = 300_000
+
+/**
+ * A token is believed for so long, whatever is said of its end: that may be a moment by a clock that is not ours. One
+ * that holds no longer is refused, and replaced then.
+ */
+const MIN_LIFETIME_MS = 60_000
 
 export const loadAuthLibrary: LoadAuthLibrary = async () => import('google-auth-library')
 
@@ -52,10 +59,8 @@ export async function exchangeForToken(
   try {
     const client = clientOf(library, credentials, requests)
     const { token } = await client.getAccessToken()
-    if (typeof token !== 'string' || token === '') throw new Error('no token')
-    const endMs = client.credentials.expiry_date
-    const lifetimeMs = typeof endMs === 'number' ? endMs - Date.now() : DEFAULT_LIFETIME_MS
-    return { value: token, lifetimeMs }
+    if (!isTokenText(token)) throw new Error('no token')
+    return { value: token, lifetimeMs: lifetimeUntil(client.credentials.expiry_date) }
   } catch (error) {
     const first = failures[0]
     if (first !== undefined) throw first
@@ -68,6 +73,12 @@ export async function exchangeForToken(
           `google-auth-library does not take the ${what}, or their token (${errorCode(error) ?? UNKNOWN_ERROR}); make the file anew with gcloud`,
         )
   }
+}
+
+/** @param endMs As the library made it of whatever was answered: `NaN` of a date that is none. */
+function lifetimeUntil(endMs: number | null | undefined): number {
+  if (typeof endMs !== 'number' || !Number.isFinite(endMs)) return DEFAULT_LIFETIME_MS
+  return Math.max(endMs - Date.now(), MIN_LIFETIME_MS)
 }
 
 async function loaded(load: LoadAuthLibrary): Promise<AuthLibrary> {

@@ -1,11 +1,12 @@
 /** How is Cloud KMS asked, and which of its answers are believed? Every one is checked by CRC32C in both directions. */
+import type { Clock } from '../../../ports/clock.js'
 import { KmsError } from '../../../ports/errors.js'
 import type { CallOptions } from '../../../ports/key_wrapper.js'
 import { HttpClient, type HttpAnswer } from '../remote/http_client.js'
 import { base64At, jsonObject, malformed, textAt, type JsonObject } from '../remote/json_answer.js'
 import type { AccessToken, AccessTokens } from './access_tokens.js'
 import { crc32c } from './crc32c.js'
-import { kmsError, PERMISSIONS, type Operation } from './errors.js'
+import { isTokenRefusal, kmsError, PERMISSIONS, type Operation } from './errors.js'
 import { pathOf, versionNumber } from './key_name.js'
 import { primaryOf, type Primary } from './key_state.js'
 import { MAX_CIPHERTEXT_BYTES, type WrappedForm } from './wrapped_form.js'
@@ -13,16 +14,21 @@ import { MAX_CIPHERTEXT_BYTES, type WrappedForm } from './wrapped_form.js'
 export interface KmsClientOptions {
   readonly http: HttpClient
   readonly tokens: AccessTokens
+  readonly clock: Clock
   /** Resource name of the key. */
   readonly key: string
   /** In messages. */
   readonly service: string
 }
 
+/** After a refusal that a new token did not cure: so long no new one is fetched because of a refusal. */
+const RELOGIN_REST_MS = 10_000
+
 /** Every call may fail as the port `KeyWrapper` says. */
 export class KmsClient {
   readonly #options: KmsClientOptions
   readonly #path: string
+  #lastForcedMs = -Infinity
 
   constructor(options: KmsClientOptions) {
     this.#options = options
@@ -107,30 +113,25 @@ export class KmsClient {
     body: string | undefined,
     options: CallOptions,
   ): Promise<HttpAnswer> {
-    const first = await this.#sendOnce(method, path, body, options)
-    if (first.status !== 401) return first
-    const second = await this.#sendOnce(method, path, body, options)
-    if (second.status !== 401) return second
-    second.body.fill(0)
-    const text = `${this.#options.service} does not take even a new access token; are the credentials those of another cloud, or is the clock of this node wrong?`
-    throw new KmsError('ERR_LOGIN_REFUSED', text)
+    const { http, tokens, clock } = this.#options
+    const sendWith = async (token: AccessToken): Promise<HttpAnswer> => {
+      const request = { method, path, headers: headersOf(token, body !== undefined) }
+      return http.send(body === undefined ? request : { ...request, body }, options.signal)
+    }
+    const token = await tokens.get(options)
+    const first = await sendWith(token)
+    if (!isTokenRefusal(first)) return first
+    if (clock.nowMs() - this.#lastForcedMs < RELOGIN_REST_MS) throw this.#refused()
+    tokens.invalidate(token)
+    const second = await sendWith(await tokens.get(options))
+    if (!isTokenRefusal(second)) return second
+    this.#lastForcedMs = clock.nowMs()
+    throw this.#refused()
   }
 
-  async #sendOnce(
-    method: 'GET' | 'POST',
-    path: string,
-    body: string | undefined,
-    options: CallOptions,
-  ): Promise<HttpAnswer> {
-    const { http, tokens } = this.#options
-    const token = await tokens.get(options)
-    const request = { method, path, headers: headersOf(token, body !== undefined) }
-    const answer = await http.send(body === undefined ? request : { ...request, body }, options.signal)
-    if (answer.status === 401) {
-      answer.body.fill(0)
-      tokens.invalidate(token)
-    }
-    return answer
+  #refused(): KmsError {
+    const text = `${this.#options.service} does not take even a new access token; are the credentials those of another cloud, or is the clock of this node wrong?`
+    return new KmsError('ERR_LOGIN_REFUSED', text)
   }
 
   #assertCrc(answer: JsonObject, name: string, bytes: Uint8Array): void {

@@ -32,7 +32,6 @@ const byStatus: Readonly<Record<string, Meaning>> = {
 
 /** Where no answer of the API came back, but one of a gateway. */
 const byHttpStatus: Readonly<Record<number, Meaning>> = {
-  401: ['ERR_CREDENTIALS_EXPIRED', 'does not take our access token (any more)'],
   429: ['ERR_BACKEND_THROTTLED', 'limits our rate'],
 }
 
@@ -51,6 +50,16 @@ const byReason: Readonly<Record<string, string>> = {
   SECURITY_POLICY_VIOLATED:
     'refuses by a perimeter of VPC Service Controls; let this node into the perimeter of the project',
   LOCATION_POLICY_VIOLATED: 'refuses by a policy on locations of the organization',
+}
+
+/**
+ * Whether Google refuses our token: in the words of its API, or of its front end. The 401 of a proxy is no word about
+ * it. Wipes the body of a 401.
+ */
+export function isTokenRefusal(answer: HttpAnswer): boolean {
+  if (answer.status !== 401) return false
+  const said = textAt(objectAt(jsonObjectIfAny(answer), 'error'), 'status')
+  return said === 'UNAUTHENTICATED' || /^Bearer\b/i.test(answer.headers['www-authenticate'] ?? '')
 }
 
 /**

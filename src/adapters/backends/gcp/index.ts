@@ -54,5 +54,5 @@ function clientOf(section: GcpSettings, deps: BackendDeps, load: LoadAuthLibrary
   const service = `Cloud KMS at ${url.origin}`
   const http = new HttpClient({ url, service, tls: { caFile }, timeoutMs, logger })
   const tokens = new AccessTokens({ credentials, caFile, env, timeoutMs, clock, logger, load })
-  return new KmsClient({ http, tokens, key, service })
+  return new KmsClient({ http, tokens, clock, key, service })
 }

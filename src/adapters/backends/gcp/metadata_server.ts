@@ -7,6 +7,7 @@ import { jsonObject, malformed, textAt } from '../remote/json_answer.js'
 import type { Lease } from '../remote/credential.js'
 import { tokenError } from './token_errors.js'
 import type { TokenHttp } from './token_http.js'
+import { isTokenText } from './token_text.js'
 
 const DEFAULT_HOST = '169.254.169.254'
 const PATH = '/computeMetadata/v1/instance/service-accounts/default/token'
@@ -27,6 +28,8 @@ export function metadataUrl(env: Readonly<Record<string, string | undefined>>): 
 export async function metadataToken(http: TokenHttp, url: URL, signal: AbortSignal): Promise<Lease<string>> {
   const service = `the metadata server at ${url.origin} (asked since no file of credentials is named)`
   const answer = await http.send({ method: 'GET', url, headers: { [FLAVOR]: 'Google' }, service }, signal)
+  // Whoever cannot serve now may leave the header out, as what stands before it does.
+  if (answer.status === 429 || answer.status >= 500) throw tokenError(answer, service)
   if (answer.headers[FLAVOR] !== 'Google') {
     answer.body.fill(0)
     const text = `${service} is not that of Google Cloud; set credentials, or GOOGLE_APPLICATION_CREDENTIALS`
@@ -41,6 +44,6 @@ export async function metadataToken(http: TokenHttp, url: URL, signal: AbortSign
   const body = jsonObject(answer, service)
   const value = textAt(body, 'access_token')
   const seconds = body['expires_in']
-  if (value === undefined || value === '' || typeof seconds !== 'number') throw malformed(service, 'no token')
+  if (!isTokenText(value) || typeof seconds !== 'number') throw malformed(service, 'no token')
   return { value, lifetimeMs: seconds * 1000 }
 }
