@@ -1,4 +1,5 @@
 /** What becomes of a call when network, server or files fail: remote_faults.ts, in the words of KMIP. */
+import { chmodSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ringKey } from '../../../src/domain/keys.js'
 import type { RetryConfig } from '../../../src/ports/config.js'
@@ -408,6 +409,20 @@ describe('our certificate', () => {
     scene.files.write('client.pem', (await scene.authority.issue()).cert)
     await works()
     expect(scene.logger.texts('warn').join()).toContain('the last one stays')
+  })
+
+  test('whose key had a loose mode is taken once that was mended', async () => {
+    await works()
+    const next = await scene.authority.issue({ commonName: 'kmsplugin' })
+    scene.files.write('client.pem', next.cert)
+    const key = scene.files.write('client.key', next.key)
+    chmodSync(key, 0o644)
+    await works()
+    expect(scene.logger.texts('warn').join()).toContain('the last one stays')
+    const before = scene.fake.connections
+    chmodSync(key, 0o600)
+    await works()
+    expect(scene.fake.connections).toBe(before + 1)
   })
 
   test.each([['caFile'], ['clientCertFile'], ['clientKeyFile']] as const)(

@@ -50,14 +50,16 @@ export class TlsIdentity {
     }
   }
 
-  /** Differs whenever a file was written or replaced. */
+  /** Differs whenever a file was written or replaced, or given another mode or owner: those may be what was wrong. */
   async #versionOfFiles(): Promise<string> {
     const { caFile, clientCertFile, clientKeyFile } = this.#files
     const parts = [caFile, clientCertFile, clientKeyFile].map(async (path) => {
       if (path === undefined) return ''
       // What is wrong with a file is said when it is read.
       const stats = await stat(path, { bigint: true }).catch(() => undefined)
-      return stats === undefined ? 'absent' : [stats.dev, stats.ino, stats.size, stats.mtimeNs].join(':')
+      return stats === undefined
+        ? 'absent'
+        : [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(':')
     })
     return (await Promise.all(parts)).join(' ')
   }
