@@ -199,6 +199,14 @@ describe('the state of the key', () => {
     expect(await outcomeOf(wrapper.currentKeyId(options))).toBe('ERR_KEY_DISABLED')
   })
 
+  test.each(['constructor', 'toString', '__proto__'])(
+    'that nobody knows is no reason to refuse: %s',
+    async (state) => {
+      subject.key.state = state
+      expect(await outcomeOf(wrapper.currentKeyId(options))).toBe('OK')
+    },
+  )
+
   test('that the service does not tell is no reason to refuse', async () => {
     subject.key.state = undefined
     expect(await outcomeOf(wrapper.currentKeyId(options))).toBe('OK')
