@@ -5,6 +5,7 @@ import { ringKey } from '../../../src/domain/keys.js'
 import { kekPart } from '../../../src/ports/key_id.js'
 import { RecordingMetrics } from '../../doubles/recording_metrics.js'
 import { OPERATIONS, type Habits } from '../../support/fakes/kmip.js'
+import { at } from '../../support/fakes/kmip_codec.js'
 import { clock, failureOf, Scene, within } from './scene.js'
 
 const policy = {
@@ -272,6 +273,14 @@ describe('the label', () => {
   test.each(['1.4', '2.0'])('is found at %s', async (version) => {
     habits({ versions: [version] })
     await scene.roundTrip(scene.open({ keyLabel: 'kek-1' }))
+  })
+
+  test('is not lost with another key of that name which goes while it is looked at', async () => {
+    const gone = scene.fake.addKey({ name: 'kek-1' })
+    scene.fake.fault = ({ operation, payload }) =>
+      operation === OPERATIONS.getAttributes && at(payload, 0x420094) === gone.uid ? { reason: 1 } : undefined
+    const id = await scene.open({ keyLabel: 'kek-1' }).currentKeyId(within())
+    expect(id).toBe(await scene.open().currentKeyId(within()))
   })
 
   test('is looked up again after its key has gone', async () => {
