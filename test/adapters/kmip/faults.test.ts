@@ -7,6 +7,7 @@ import type { KmsError } from '../../../src/ports/errors.js'
 import type { KeyWrapper, WrappedDek } from '../../../src/ports/key_wrapper.js'
 import { outcomeOf } from '../../doubles/outcome.js'
 import { RecordingMetrics } from '../../doubles/recording_metrics.js'
+import { takeThreads } from '../../support/busy_threads.js'
 import { makeAuthority, type Certificate } from '../../support/certificates.js'
 import { FakeKmip, OPERATIONS, type KmipFault } from '../../support/fakes/kmip.js'
 import { FaultProxy } from '../../support/fault_proxy.js'
@@ -409,6 +410,18 @@ describe('our certificate', () => {
     scene.files.write('client.pem', (await scene.authority.issue()).cert)
     await works()
     expect(scene.logger.texts('warn').join()).toContain('the last one stays')
+  })
+
+  test('whose file system hangs ends the calls in time, and holds no place after it', async () => {
+    await works()
+    const giveBack = takeThreads()
+    try {
+      const calls = Array.from({ length: 8 }, async () => failed(wrapper.wrap(scene.dek, within())))
+      for (const error of await Promise.all(calls)) expect(error.code).toBe('ERR_DEADLINE_EXCEEDED')
+    } finally {
+      await giveBack()
+    }
+    await works()
   })
 
   test('whose key had a loose mode is taken once that was mended', async () => {
