@@ -200,6 +200,27 @@ describe('the key id', () => {
     expect(Buffer.from(await wrapper.unwrap(wrapped, within())).equals(scene.dek)).toBe(true)
   })
 
+  test('stays while the server does not tell the Initial Date that it told before', async () => {
+    const wrapper = scene.open()
+    const keyId = await wrapper.currentKeyId(within())
+    scene.key.initialDate = undefined
+    expect(await wrapper.currentKeyId(within())).toBe(keyId)
+  })
+
+  test('of a time when the server told the Initial Date is opened after a start at which it does not', async () => {
+    const wrapped = await scene.roundTrip(scene.open())
+    scene.key.initialDate = undefined
+    const other = scene.open({ keyId: scene.fake.addKey({ initialDate: undefined }).uid })
+    const wrapper = scene.open()
+    await Promise.all([wrapper, other].map(async (one) => one.currentKeyId(within())))
+    expect(wrapper.recognizes(wrapped.keyId)).toBe('unknown')
+    expect(Buffer.from(await wrapper.unwrap(wrapped, within())).equals(scene.dek)).toBe(true)
+    for (const badTagReason of [0x0a, 0x100]) {
+      habits({ badTagReason })
+      expect((await failureOf(other.unwrap(wrapped, within()))).code).toBe('ERR_KEY_UNKNOWN')
+    }
+  })
+
   test('of another version is unknown before any bytes go anywhere', async () => {
     const wrapper = scene.open()
     const wrapped = await scene.roundTrip(wrapper)

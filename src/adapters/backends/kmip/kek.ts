@@ -51,9 +51,13 @@ export function keyIdOfKek({ uid, initialDate }: Kek): KeyId {
   return keyIdOf('kmip', [uid, initialDate?.toString() ?? ''])
 }
 
-/** Whether the KEK made a key id. Also one of a time when the server did not tell the date: a tag decides, not a name. */
-export function made(kek: Kek, keyId: KeyId): boolean {
-  return [kek, { ...kek, initialDate: undefined }].some((one) => keyIdOfKek(one) === keyId)
+/**
+ * Whether the KEK made a key id, also one of a time when the server did not tell the date; `undefined` where it does
+ * not tell the date now, so that only an unwrap says: a tag decides, not a name.
+ */
+export function made(kek: Kek, keyId: KeyId): boolean | undefined {
+  const isNamed = [kek, { ...kek, initialDate: undefined }].some((one) => keyIdOfKek(one) === keyId)
+  return isNamed || kek.initialDate !== undefined ? isNamed : undefined
 }
 
 /** What a state means for an operator. Active is not here. */

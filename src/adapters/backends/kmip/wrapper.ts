@@ -1,5 +1,5 @@
 /** Wraps DEKs with a key on a KMIP server. */
-import { KmsError } from '../../../ports/errors.js'
+import { KmsError, type KmsErrorCode } from '../../../ports/errors.js'
 import { kekPart, type KeyId } from '../../../ports/key_id.js'
 import {
   DEK_BYTES,
@@ -9,7 +9,7 @@ import {
   type WrappedDek,
 } from '../../../ports/key_wrapper.js'
 import type { Logger } from '../../../ports/logger.js'
-import { formatOf } from './formats.js'
+import { formatOf, type WrapFormat } from './formats.js'
 import { assertMayWrap, endings, keyIdOfKek, made, type Kek } from './kek.js'
 import type { KekOnServer } from './kek_on_server.js'
 import { wayOf, type Way } from './ways.js'
@@ -21,6 +21,9 @@ interface Chosen {
   readonly version: KmipVersion
   readonly way: Way
 }
+
+/** An unwrap that failed for what was to be unwrapped, or may have. */
+const NOT_OPENED: readonly KmsErrorCode[] = ['ERR_DECRYPTION_FAILED', 'ERR_UNWRAP_AMBIGUOUS']
 
 export class KmipKeyWrapper implements KeyWrapper {
   readonly backend = 'kmip'
@@ -45,7 +48,8 @@ export class KmipKeyWrapper implements KeyWrapper {
     if (this.#kek === undefined) return 'unknown'
     const kek = this.#kek
     const parts = [kek, { ...kek, initialDate: undefined }].map((one) => kekPart(keyIdOfKek(one)))
-    return parts.includes(kekPart(keyId)) ? 'yes' : 'no'
+    if (parts.includes(kekPart(keyId))) return 'yes'
+    return kek.initialDate === undefined ? 'unknown' : 'no'
   }
 
   async wrap(dek: Uint8Array, { signal }: CallOptions): Promise<WrappedDek> {
@@ -60,20 +64,19 @@ export class KmipKeyWrapper implements KeyWrapper {
 
   async unwrap(wrapped: WrappedDek, { signal }: CallOptions): Promise<Uint8Array> {
     const kek = this.#kek ?? (await this.#look(signal))
-    if (!made(kek, wrapped.keyId)) {
-      const text = `the key ${kek.uid} of ${this.#server.service} did not make ${wrapped.keyId}; name the key that did under keys, by its keyId`
-      throw new KmsError('ERR_KEY_UNKNOWN', text)
-    }
+    const isOurs = made(kek, wrapped.keyId)
+    if (isOurs === false) throw this.#unknown(kek, wrapped.keyId)
     const format = formatOf(wrapped.bytes)
     if (format === undefined)
       throw new KmsError('ERR_DECRYPTION_FAILED', 'the wrapped DEK has no form of ours')
     const body = Buffer.from(wrapped.bytes.subarray(1))
-    return this.#forgetting(kek, async () => {
-      const dek = await this.#server.unwrap(kek, wayOf(format), body, aadOf(wrapped.keyId), signal)
-      if (dek.length === DEK_BYTES) return dek
-      dek.fill(0)
-      throw new KmsError('ERR_DECRYPTION_FAILED', `what ${this.#server.service} opened is no DEK`)
-    })
+    try {
+      return await this.#forgetting(kek, async () => this.#opened(kek, format, body, wrapped.keyId, signal))
+    } catch (error) {
+      // It is not known whether this key made the DEK at all, so that the data is not to blame.
+      const isNo = error instanceof KmsError && NOT_OPENED.includes(error.code)
+      throw isNo && isOurs === undefined ? this.#unknown(kek, wrapped.keyId) : error
+    }
   }
 
   async close(): Promise<void> {
@@ -81,8 +84,30 @@ export class KmipKeyWrapper implements KeyWrapper {
     return Promise.resolve()
   }
 
+  async #opened(
+    kek: Kek,
+    format: WrapFormat,
+    body: Buffer,
+    keyId: KeyId,
+    signal: AbortSignal | undefined,
+  ): Promise<Buffer> {
+    const dek = await this.#server.unwrap(kek, wayOf(format), body, aadOf(keyId), signal)
+    if (dek.length === DEK_BYTES) return dek
+    dek.fill(0)
+    throw new KmsError('ERR_DECRYPTION_FAILED', `what ${this.#server.service} opened is no DEK`)
+  }
+
+  #unknown(kek: Kek, keyId: KeyId): KmsError {
+    const text = `the key ${kek.uid} of ${this.#server.service} did not make ${keyId}; name the key that did under keys, by its keyId`
+    return new KmsError('ERR_KEY_UNKNOWN', text)
+  }
+
   async #look(signal: AbortSignal | undefined): Promise<Kek> {
-    const kek = await this.#server.look(signal)
+    const found = await this.#server.look(signal)
+    // A date never changes: a server that was seen to tell it and does not now has the same key all the same.
+    const initialDate =
+      found.initialDate ?? (this.#kek?.uid === found.uid ? this.#kek.initialDate : undefined)
+    const kek = { ...found, initialDate }
     if (this.#kek !== undefined && this.#kek.uid !== kek.uid) {
       this.#logger.warn(
         'the label names another key now; values under the old one open only while an entry names it by keyId',
