@@ -3,10 +3,11 @@ import { createCipheriv, randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ringKey } from '../../../src/domain/keys.js'
 import { kekPart } from '../../../src/ports/key_id.js'
+import { outcomeOf } from '../../doubles/outcome.js'
 import { RecordingMetrics } from '../../doubles/recording_metrics.js'
 import { OPERATIONS, type Habits } from '../../support/fakes/kmip.js'
 import { at } from '../../support/fakes/kmip_codec.js'
-import { clock, failureOf, Scene, within } from './scene.js'
+import { clock, failureOf, GUARD_MS, Scene, within } from './scene.js'
 
 const policy = {
   maxRetries: 0,
@@ -353,6 +354,18 @@ describe('the key', () => {
     const wrapper = scene.open()
     expect(Buffer.from(await wrapper.unwrap(wrapped, within())).equals(scene.dek)).toBe(true)
     expect((await failureOf(wrapper.currentKeyId(within()))).code).toBe('ERR_KEY_DISABLED')
+  })
+
+  test.each([
+    ['deactivated', { state: 3 }, 'OK'],
+    ['compromised', { state: 4 }, 'OK'],
+    ['not to encrypt any more', { mask: 8 }, 'OK'],
+    ['pre-active', { state: 1 }, 'ERR_KEY_DISABLED'],
+    ['destroyed', { state: 5 }, 'ERR_KEY_NOT_FOUND'],
+    ['not to decrypt', { mask: 4 }, 'ERR_KEY_UNUSABLE'],
+  ] as const)('that only opens and is %s: %j is what check makes of it', async (_name, change, outcome) => {
+    Object.assign(scene.key, change)
+    expect(await outcomeOf(scene.open({}, GUARD_MS, false).currentKeyId(within()))).toBe(outcome)
   })
 
   test('that is not there is not found', async () => {

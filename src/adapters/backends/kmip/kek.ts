@@ -120,6 +120,17 @@ export function assertMayWrap(kek: Kek, service: string): void {
   if (refusal !== undefined) throw refusal
 }
 
+/** Standards let a key in these open what it sealed; whether the server does, it says when it is asked. */
+const mayStillOpen: readonly number[] = [states.ACTIVE, states.DEACTIVATED, states.COMPROMISED]
+
+/** @throws {KmsError} When it can open nothing, whatever the server lets it. */
+export function assertMayOpen(kek: Kek, service: string): void {
+  const mayByState = mayStillOpen.includes(kek.state ?? states.ACTIVE)
+  const refusal = mayByState ? undefined : stateRefusal(kek, service)
+  const wrong = refusal ?? (mayUse(kek, usages.DECRYPT) ? undefined : kindRefusal(kek, service))
+  if (wrong !== undefined) throw wrong
+}
+
 const DAY_SECONDS = 86_400n
 /** Before a key stops by itself, its successor must be at work. */
 const SOON_DAYS = 30n

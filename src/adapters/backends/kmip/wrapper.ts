@@ -10,7 +10,7 @@ import {
 } from '../../../ports/key_wrapper.js'
 import type { Logger } from '../../../ports/logger.js'
 import { formatOf, type WrapFormat } from './formats.js'
-import { assertMayWrap, endings, keyIdOfKek, made, type Kek } from './kek.js'
+import { assertMayOpen, assertMayWrap, endings, keyIdOfKek, made, type Kek } from './kek.js'
 import type { KekOnServer } from './kek_on_server.js'
 import { wayOf, type Way } from './ways.js'
 import { sameVersion, versionText, type KmipVersion } from './version.js'
@@ -29,18 +29,22 @@ export class KmipKeyWrapper implements KeyWrapper {
   readonly backend = 'kmip'
   readonly #server: KekOnServer
   readonly #logger: Logger
+  readonly #isPrimary: boolean
   #kek: Kek | undefined
   #chosen: Chosen | undefined
   readonly #warned = new Set<string>()
 
-  constructor(server: KekOnServer, logger: Logger) {
+  /** @param isPrimary Whether the key must seal, not only open. */
+  constructor(server: KekOnServer, logger: Logger, isPrimary: boolean) {
     this.#server = server
     this.#logger = logger
+    this.#isPrimary = isPrimary
   }
 
   async currentKeyId({ signal }: CallOptions): Promise<KeyId> {
     const kek = await this.#look(signal)
-    assertMayWrap(kek, this.#server.service)
+    const assertUsable = this.#isPrimary ? assertMayWrap : assertMayOpen
+    assertUsable(kek, this.#server.service)
     return keyIdOfKek(kek)
   }
 
