@@ -96,6 +96,22 @@ describe('the way to wrap', () => {
     expect(Buffer.from(await wrapper.unwrap(old, within())).equals(scene.dek)).toBe(true)
   })
 
+  test('is chosen once for all who wrap at once, and whoever leaves ends it for nobody', async () => {
+    const wrapper = scene.open()
+    await wrapper.currentKeyId(within())
+    scene.fake.counted()
+    const leaving = new AbortController()
+    const gone = failureOf(wrapper.wrap(scene.dek, { deadlineMs: Infinity, signal: leaving.signal }))
+    const calls = Array.from({ length: 16 }, async () => scene.roundTrip(wrapper))
+    while (!scene.fake.requests.some(({ operation }) => operation === OPERATIONS.encrypt))
+      await clock.sleep(1)
+    leaving.abort()
+    await Promise.all([gone, ...calls])
+    const counts = scene.fake.counted()
+    expect([counts[OPERATIONS.query], counts[OPERATIONS.encrypt]]).toEqual([1, 17])
+    expect(counts[OPERATIONS.decrypt]).toBe(19)
+  })
+
   test('of an old DEK is not that of a new one: what 1.4 wrapped is refused with words at 1.3', async () => {
     const wrapped = await scene.roundTrip(scene.open())
     habits({ versions: ['1.3'], appendsTag: true })

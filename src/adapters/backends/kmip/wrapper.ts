@@ -9,6 +9,7 @@ import {
   type WrappedDek,
 } from '../../../ports/key_wrapper.js'
 import type { Logger } from '../../../ports/logger.js'
+import { untilAborted } from '../remote/credential.js'
 import { formatOf, type WrapFormat } from './formats.js'
 import { assertMayOpen, assertMayWrap, endings, keyIdOfKek, made, type Kek } from './kek.js'
 import type { KekOnServer } from './kek_on_server.js'
@@ -32,6 +33,7 @@ export class KmipKeyWrapper implements KeyWrapper {
   readonly #isPrimary: boolean
   #kek: Kek | undefined
   #chosen: Chosen | undefined
+  #choosing: (Pick<Chosen, 'uid' | 'version'> & { readonly chosen: Promise<Chosen> }) | undefined
   readonly #warned = new Set<string>()
 
   /** @param isPrimary Whether the key must seal, not only open. */
@@ -142,7 +144,22 @@ export class KmipKeyWrapper implements KeyWrapper {
     const version = await this.#server.version(signal)
     const before = this.#chosen
     if (before?.uid === kek.uid && sameVersion(before.version, version)) return before
-    const way = await this.#server.chooseWay(kek, version, signal)
+    if (this.#choosing?.uid !== kek.uid || !sameVersion(this.#choosing.version, version)) {
+      const choosing = { uid: kek.uid, version, chosen: this.#choose(kek, version) }
+      this.#choosing = choosing
+      // When every waiter has left, nobody else listens to a failure.
+      choosing.chosen
+        .catch(() => undefined)
+        .finally(() => {
+          if (this.#choosing === choosing) this.#choosing = undefined
+        })
+    }
+    return untilAborted(this.#choosing.chosen, signal, 'the self-test of the way to wrap did not end in time')
+  }
+
+  /** For all who wait for it, so that nobody's end ends it; each of its calls has a time limit. */
+  async #choose(kek: Kek, version: KmipVersion): Promise<Chosen> {
+    const way = await this.#server.chooseWay(kek, version)
     const chosen = { uid: kek.uid, version, way }
     this.#chosen = chosen
     this.#logger.info('the way to wrap was chosen by a self-test', {
