@@ -321,6 +321,16 @@ describe('the label', () => {
     expect(id).toBe(await scene.open().currentKeyId(within()))
   })
 
+  test.each(['\u001b[2Jok', 'a\nb', '', 'x'.repeat(100_000)])(
+    'found on a key whose identifier is no line is refused, and no message has it: %#',
+    async (uid) => {
+      scene.fake.addKey({ name: 'kek-1', uid })
+      const error = await failureOf(scene.open({ keyLabel: 'kek-1' }).currentKeyId(within()))
+      expect(error.code).toBe('ERR_BACKEND_RESPONSE')
+      expect(error.message).toMatch(/^[\x20-\x7e]{1,200}$/)
+    },
+  )
+
   test('is looked up again after its key has gone', async () => {
     const wrapper = scene.open({ keyLabel: 'kek-1' })
     await scene.roundTrip(wrapper)
