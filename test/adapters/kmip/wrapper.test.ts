@@ -112,6 +112,11 @@ describe('the way to wrap', () => {
     expect(counts[OPERATIONS.decrypt]).toBe(19)
   })
 
+  test.each([[0x100], [0x2a]])('is not a lesser one because the server failed once: %i', async (reason) => {
+    scene.fake.failNext({ reason }, 1, ({ operation }) => operation === OPERATIONS.encrypt)
+    expect((await scene.roundTrip(scene.open())).bytes[0]).toBe(1)
+  })
+
   test('of an old DEK is not that of a new one: what 1.4 wrapped is refused with words at 1.3', async () => {
     const wrapped = await scene.roundTrip(scene.open())
     habits({ versions: ['1.3'], appendsTag: true })
