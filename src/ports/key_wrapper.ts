@@ -24,7 +24,7 @@ export interface CallOptions {
   readonly uid?: string
 }
 
-/** Whether a wrapper's KEK made a key id; `unknown` until the wrapper has seen its KEK. */
+/** Whether a wrapper's KEK made a key id; `unknown` until the wrapper has seen its KEK, or where only an unwrap tells. */
 export type Recognition = 'yes' | 'no' | 'unknown'
 
 /**

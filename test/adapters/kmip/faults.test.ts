@@ -1,4 +1,5 @@
 /** What becomes of a call when network, server or files fail: remote_faults.ts, in the words of KMIP. */
+import { chmodSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ringKey } from '../../../src/domain/keys.js'
 import type { RetryConfig } from '../../../src/ports/config.js'
@@ -6,6 +7,7 @@ import type { KmsError } from '../../../src/ports/errors.js'
 import type { KeyWrapper, WrappedDek } from '../../../src/ports/key_wrapper.js'
 import { outcomeOf } from '../../doubles/outcome.js'
 import { RecordingMetrics } from '../../doubles/recording_metrics.js'
+import { takeThreads } from '../../support/busy_threads.js'
 import { makeAuthority, type Certificate } from '../../support/certificates.js'
 import { FakeKmip, OPERATIONS, type KmipFault } from '../../support/fakes/kmip.js'
 import { FaultProxy } from '../../support/fault_proxy.js'
@@ -408,6 +410,32 @@ describe('our certificate', () => {
     scene.files.write('client.pem', (await scene.authority.issue()).cert)
     await works()
     expect(scene.logger.texts('warn').join()).toContain('the last one stays')
+  })
+
+  test('whose file system hangs ends the calls in time, and holds no place after it', async () => {
+    await works()
+    const giveBack = takeThreads()
+    try {
+      const calls = Array.from({ length: 8 }, async () => failed(wrapper.wrap(scene.dek, within())))
+      for (const error of await Promise.all(calls)) expect(error.code).toBe('ERR_DEADLINE_EXCEEDED')
+    } finally {
+      await giveBack()
+    }
+    await works()
+  })
+
+  test('whose key had a loose mode is taken once that was mended', async () => {
+    await works()
+    const next = await scene.authority.issue({ commonName: 'kmsplugin' })
+    scene.files.write('client.pem', next.cert)
+    const key = scene.files.write('client.key', next.key)
+    chmodSync(key, 0o644)
+    await works()
+    expect(scene.logger.texts('warn').join()).toContain('the last one stays')
+    const before = scene.fake.connections
+    chmodSync(key, 0o600)
+    await works()
+    expect(scene.fake.connections).toBe(before + 1)
   })
 
   test.each([['caFile'], ['clientCertFile'], ['clientKeyFile']] as const)(

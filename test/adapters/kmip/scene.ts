@@ -62,8 +62,8 @@ export class Scene {
   }
 
   /** A wrapper over the first key, unless `change` names another. */
-  open(change: Partial<KmipSettings> = {}, callTimeoutMs = GUARD_MS): KmipKeyWrapper {
-    const deps = { key: 'kek', logger: this.logger, callTimeoutMs }
+  open(change: Partial<KmipSettings> = {}, callTimeoutMs = GUARD_MS, isPrimary = true): KmipKeyWrapper {
+    const deps = { key: 'kek', logger: this.logger, callTimeoutMs, isPrimary }
     const wrapper = openWrapper(this.settings(change), deps)
     this.#opened.push(wrapper)
     return wrapper

@@ -3,9 +3,11 @@ import { createCipheriv, randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ringKey } from '../../../src/domain/keys.js'
 import { kekPart } from '../../../src/ports/key_id.js'
+import { outcomeOf } from '../../doubles/outcome.js'
 import { RecordingMetrics } from '../../doubles/recording_metrics.js'
 import { OPERATIONS, type Habits } from '../../support/fakes/kmip.js'
-import { clock, failureOf, Scene, within } from './scene.js'
+import { at } from '../../support/fakes/kmip_codec.js'
+import { clock, failureOf, GUARD_MS, Scene, within } from './scene.js'
 
 const policy = {
   maxRetries: 0,
@@ -92,6 +94,27 @@ describe('the way to wrap', () => {
     expect(scene.fake.counted()[OPERATIONS.encrypt]).toBeUndefined()
     expect((await scene.roundTrip(wrapper)).bytes[0]).toBe(1)
     expect(Buffer.from(await wrapper.unwrap(old, within())).equals(scene.dek)).toBe(true)
+  })
+
+  test('is chosen once for all who wrap at once, and whoever leaves ends it for nobody', async () => {
+    const wrapper = scene.open()
+    await wrapper.currentKeyId(within())
+    scene.fake.counted()
+    const leaving = new AbortController()
+    const gone = failureOf(wrapper.wrap(scene.dek, { deadlineMs: Infinity, signal: leaving.signal }))
+    const calls = Array.from({ length: 16 }, async () => scene.roundTrip(wrapper))
+    while (!scene.fake.requests.some(({ operation }) => operation === OPERATIONS.encrypt))
+      await clock.sleep(1)
+    leaving.abort()
+    await Promise.all([gone, ...calls])
+    const counts = scene.fake.counted()
+    expect([counts[OPERATIONS.query], counts[OPERATIONS.encrypt]]).toEqual([1, 17])
+    expect(counts[OPERATIONS.decrypt]).toBe(19)
+  })
+
+  test.each([[0x100], [0x2a]])('is not a lesser one because the server failed once: %i', async (reason) => {
+    scene.fake.failNext({ reason }, 1, ({ operation }) => operation === OPERATIONS.encrypt)
+    expect((await scene.roundTrip(scene.open())).bytes[0]).toBe(1)
   })
 
   test('of an old DEK is not that of a new one: what 1.4 wrapped is refused with words at 1.3', async () => {
@@ -199,6 +222,27 @@ describe('the key id', () => {
     expect(Buffer.from(await wrapper.unwrap(wrapped, within())).equals(scene.dek)).toBe(true)
   })
 
+  test('stays while the server does not tell the Initial Date that it told before', async () => {
+    const wrapper = scene.open()
+    const keyId = await wrapper.currentKeyId(within())
+    scene.key.initialDate = undefined
+    expect(await wrapper.currentKeyId(within())).toBe(keyId)
+  })
+
+  test('of a time when the server told the Initial Date is opened after a start at which it does not', async () => {
+    const wrapped = await scene.roundTrip(scene.open())
+    scene.key.initialDate = undefined
+    const other = scene.open({ keyId: scene.fake.addKey({ initialDate: undefined }).uid })
+    const wrapper = scene.open()
+    await Promise.all([wrapper, other].map(async (one) => one.currentKeyId(within())))
+    expect(wrapper.recognizes(wrapped.keyId)).toBe('unknown')
+    expect(Buffer.from(await wrapper.unwrap(wrapped, within())).equals(scene.dek)).toBe(true)
+    for (const badTagReason of [0x0a, 0x100]) {
+      habits({ badTagReason })
+      expect((await failureOf(other.unwrap(wrapped, within()))).code).toBe('ERR_KEY_UNKNOWN')
+    }
+  })
+
   test('of another version is unknown before any bytes go anywhere', async () => {
     const wrapper = scene.open()
     const wrapped = await scene.roundTrip(wrapper)
@@ -274,6 +318,24 @@ describe('the label', () => {
     await scene.roundTrip(scene.open({ keyLabel: 'kek-1' }))
   })
 
+  test('is not lost with another key of that name which goes while it is looked at', async () => {
+    const gone = scene.fake.addKey({ name: 'kek-1' })
+    scene.fake.fault = ({ operation, payload }) =>
+      operation === OPERATIONS.getAttributes && at(payload, 0x420094) === gone.uid ? { reason: 1 } : undefined
+    const id = await scene.open({ keyLabel: 'kek-1' }).currentKeyId(within())
+    expect(id).toBe(await scene.open().currentKeyId(within()))
+  })
+
+  test.each(['\u001b[2Jok', 'a\nb', '', 'x'.repeat(100_000)])(
+    'found on a key whose identifier is no line is refused, and no message has it: %#',
+    async (uid) => {
+      scene.fake.addKey({ name: 'kek-1', uid })
+      const error = await failureOf(scene.open({ keyLabel: 'kek-1' }).currentKeyId(within()))
+      expect(error.code).toBe('ERR_BACKEND_RESPONSE')
+      expect(error.message).toMatch(/^[\x20-\x7e]{1,200}$/)
+    },
+  )
+
   test('is looked up again after its key has gone', async () => {
     const wrapper = scene.open({ keyLabel: 'kek-1' })
     await scene.roundTrip(wrapper)
@@ -323,6 +385,18 @@ describe('the key', () => {
     const wrapper = scene.open()
     expect(Buffer.from(await wrapper.unwrap(wrapped, within())).equals(scene.dek)).toBe(true)
     expect((await failureOf(wrapper.currentKeyId(within()))).code).toBe('ERR_KEY_DISABLED')
+  })
+
+  test.each([
+    ['deactivated', { state: 3 }, 'OK'],
+    ['compromised', { state: 4 }, 'OK'],
+    ['not to encrypt any more', { mask: 8 }, 'OK'],
+    ['pre-active', { state: 1 }, 'ERR_KEY_DISABLED'],
+    ['destroyed', { state: 5 }, 'ERR_KEY_NOT_FOUND'],
+    ['not to decrypt', { mask: 4 }, 'ERR_KEY_UNUSABLE'],
+  ] as const)('that only opens and is %s: %j is what check makes of it', async (_name, change, outcome) => {
+    Object.assign(scene.key, change)
+    expect(await outcomeOf(scene.open({}, GUARD_MS, false).currentKeyId(within()))).toBe(outcome)
   })
 
   test('that is not there is not found', async () => {

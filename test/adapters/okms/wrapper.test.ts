@@ -126,6 +126,15 @@ describe('a label', () => {
     await expect(call).rejects.toThrow(`${subject.key.id}, ${second.id}`)
   })
 
+  test('on a key that two pages list, as pages do when a key is made meanwhile, is on one key', async () => {
+    const { id, name, type, operations } = subject.key
+    const listed = { id, name, type, operations, attributes: { state: 'active' } }
+    const body = { objects_list: [listed], is_truncated: true, continuation_token: '0' }
+    subject.fake.server.failNext({ status: 200, body })
+    expect(await outcomeOf(subject.open(byLabel()).currentKeyId(options))).toBe('OK')
+    expect(asked()).toHaveLength(2)
+  })
+
   test('does not take a key that is listed as active and says itself that it is not', async () => {
     const { id, name, type, operations } = subject.key
     const listed = { id, name, type, operations, attributes: { state: 'deactivated' } }
@@ -189,6 +198,14 @@ describe('the state of the key', () => {
     expect(await outcomeOf(old.unwrap(wrapped, options))).toBe('OK')
     expect(await outcomeOf(wrapper.currentKeyId(options))).toBe('ERR_KEY_DISABLED')
   })
+
+  test.each(['constructor', 'toString', '__proto__'])(
+    'that nobody knows is no reason to refuse: %s',
+    async (state) => {
+      subject.key.state = state
+      expect(await outcomeOf(wrapper.currentKeyId(options))).toBe('OK')
+    },
+  )
 
   test('that the service does not tell is no reason to refuse', async () => {
     subject.key.state = undefined

@@ -4,6 +4,7 @@ import { KmsError } from '../../../src/ports/errors.js'
 import { RecordingLogger } from '../../doubles/recording_logger.js'
 import { makeAuthority, PrivateFiles, type Authority } from '../../support/certificates.js'
 import { FakeServer, type FakeRequest } from '../../support/fakes/fake_server.js'
+import { takeThreads } from '../../support/busy_threads.js'
 import { FaultProxy } from '../../support/fault_proxy.js'
 import { TunnelProxy } from '../../support/tunnel_proxy.js'
 
@@ -132,6 +133,21 @@ describe('a client of a service over HTTP', () => {
     await proxy.close()
     server.failNext('stall')
     expect((await failureOf(clientOf(server.url, {}, 200).send(get))).code).toBe('ERR_DEADLINE_EXCEEDED')
+  })
+
+  test('ends in time while the file system hangs that has the certificates, and is used again after it', async () => {
+    const client = clientOf(server.url, {}, 300)
+    await client.send(get)
+    const giveBack = takeThreads()
+    try {
+      const calls = Array.from({ length: 64 }, async () => failureOf(client.send(get)))
+      const failures = await Promise.all(calls)
+      expect(new Set(failures.map(({ code }) => code))).toEqual(new Set(['ERR_DEADLINE_EXCEEDED']))
+      expect(failures[0]?.message).toContain('certificate files')
+    } finally {
+      await giveBack()
+    }
+    expect((await client.send(get)).status).toBe(200)
   })
 
   test('after close nothing is sent, and what was under way ends', async () => {

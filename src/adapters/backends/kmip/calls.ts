@@ -17,6 +17,9 @@ import { isAtLeast, type KmipVersion } from './version.js'
 /** More keys of one name than this are not told apart. */
 export const MAX_LOCATED = 32
 
+/** It stands in messages, on the terminal of `check` too: one short line. */
+const UID = /^\P{Cc}{1,255}$/u
+
 /** What Encrypt and Decrypt are given beside the key. */
 export interface Transform {
   readonly uid: string
@@ -48,7 +51,11 @@ export function locate(name: string, state: number | undefined): KmipCall<readon
   return {
     operation: operations.LOCATE,
     payload: (version) => [integer(tags.MAXIMUM_ITEMS, MAX_LOCATED), ...attributesOf(version, filters)],
-    read: (payload) => all(payload, tags.UNIQUE_IDENTIFIER, 'text'),
+    read: (payload) => {
+      const uids = all(payload, tags.UNIQUE_IDENTIFIER, 'text')
+      if (uids.every((uid) => UID.test(uid))) return uids
+      throw new TtlvError('has a Unique Identifier that nobody could write into keyId')
+    },
   }
 }
 

@@ -38,7 +38,7 @@ function verdict(kek: Kek, service: string, subject: string, isPrimary: boolean)
   const evidence = evidenceOf(kek)
   const refusal = kindRefusal(kek, service) ?? stateRefusal(kek, service)
   if (refusal === undefined) return [{ ...ok(subject, `the key ${kek.uid} can wrap and unwrap`), evidence }]
-  // One that only opens may be Deactivated: the round trip tells whether this server lets it.
+  // One that only opens may be Deactivated: whether this server lets it, only an unwrap tells.
   return [{ level: isPrimary ? 'error' : 'warning', subject, text: refusal.message, evidence }]
 }
 

@@ -51,9 +51,13 @@ export function keyIdOfKek({ uid, initialDate }: Kek): KeyId {
   return keyIdOf('kmip', [uid, initialDate?.toString() ?? ''])
 }
 
-/** Whether the KEK made a key id. Also one of a time when the server did not tell the date: a tag decides, not a name. */
-export function made(kek: Kek, keyId: KeyId): boolean {
-  return [kek, { ...kek, initialDate: undefined }].some((one) => keyIdOfKek(one) === keyId)
+/**
+ * Whether the KEK made a key id, also one of a time when the server did not tell the date; `undefined` where it does
+ * not tell the date now, so that only an unwrap says: a tag decides, not a name.
+ */
+export function made(kek: Kek, keyId: KeyId): boolean | undefined {
+  const isNamed = [kek, { ...kek, initialDate: undefined }].some((one) => keyIdOfKek(one) === keyId)
+  return isNamed || kek.initialDate !== undefined ? isNamed : undefined
 }
 
 /** What a state means for an operator. Active is not here. */
@@ -114,6 +118,17 @@ function mayUse({ usageMask }: Kek, usage: number): boolean {
 export function assertMayWrap(kek: Kek, service: string): void {
   const refusal = stateRefusal(kek, service) ?? kindRefusal(kek, service)
   if (refusal !== undefined) throw refusal
+}
+
+/** Standards let a key in these open what it sealed; whether the server does, it says when it is asked. */
+const mayStillOpen: readonly number[] = [states.ACTIVE, states.DEACTIVATED, states.COMPROMISED]
+
+/** @throws {KmsError} When it can open nothing, whatever the server lets it. */
+export function assertMayOpen(kek: Kek, service: string): void {
+  const mayByState = mayStillOpen.includes(kek.state ?? states.ACTIVE)
+  const refusal = mayByState ? undefined : stateRefusal(kek, service)
+  const wrong = refusal ?? (mayUse(kek, usages.DECRYPT) ? undefined : kindRefusal(kek, service))
+  if (wrong !== undefined) throw wrong
 }
 
 const DAY_SECONDS = 86_400n

@@ -52,7 +52,14 @@ async function named(
     throw new KmsError('ERR_KEY_UNUSABLE', text)
   }
   const keks: Kek[] = []
-  for (const uid of uids) keks.push(await directory.attributes(uid))
+  for (const uid of uids) {
+    try {
+      keks.push(await directory.attributes(uid))
+    } catch (error) {
+      // Destroyed since it was located, or never ours to see: that says nothing of the others.
+      if (!(error instanceof KmsError) || error.code !== 'ERR_KEY_NOT_FOUND') throw error
+    }
+  }
   // A server that tells no names is believed: it found the key by its name.
   return keks.filter(({ names }) => names.length === 0 || names.includes(label))
 }

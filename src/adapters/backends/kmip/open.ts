@@ -8,7 +8,8 @@ import { parseAddress, type KmipSettings } from './settings.js'
 import type { KmipVersion } from './version.js'
 import { KmipKeyWrapper } from './wrapper.js'
 
-export type Deps = Pick<BackendDeps, 'key' | 'logger' | 'callTimeoutMs'>
+export type Deps = Pick<BackendDeps, 'key' | 'logger' | 'callTimeoutMs'> &
+  Partial<Pick<BackendDeps, 'isPrimary'>>
 
 /** @param versions Those to speak; only tests name them. */
 export function openServer(
@@ -34,7 +35,7 @@ export function openWrapper(
   versions?: readonly KmipVersion[],
 ): KmipKeyWrapper {
   const logger = labelled(deps.logger, { key: deps.key })
-  return new KmipKeyWrapper(openServer(settings, deps, versions), logger)
+  return new KmipKeyWrapper(openServer(settings, deps, versions), logger, deps.isPrimary ?? true)
 }
 
 function nameOf({ keyId, keyLabel }: KmipSettings): KekName {

@@ -58,7 +58,7 @@ export class Pool<T> {
    */
   async lease(signal: AbortSignal): Promise<Lease<T>> {
     const { host, port, tls: identity, greet } = this.#options
-    const tls = await identity.options()
+    const tls = await identity.options(signal)
     for (let kept = this.#idle.pop(); kept !== undefined; kept = this.#idle.pop()) {
       if (kept.connection.isOpen && kept.tls === tls) return { ...kept, isReused: true }
       this.drop(kept)

@@ -1,5 +1,5 @@
 /** Wraps DEKs with a key on a KMIP server. */
-import { KmsError } from '../../../ports/errors.js'
+import { KmsError, type KmsErrorCode } from '../../../ports/errors.js'
 import { kekPart, type KeyId } from '../../../ports/key_id.js'
 import {
   DEK_BYTES,
@@ -9,8 +9,9 @@ import {
   type WrappedDek,
 } from '../../../ports/key_wrapper.js'
 import type { Logger } from '../../../ports/logger.js'
-import { formatOf } from './formats.js'
-import { assertMayWrap, endings, keyIdOfKek, made, type Kek } from './kek.js'
+import { untilAborted } from '../remote/credential.js'
+import { formatOf, type WrapFormat } from './formats.js'
+import { assertMayOpen, assertMayWrap, endings, keyIdOfKek, made, type Kek } from './kek.js'
 import type { KekOnServer } from './kek_on_server.js'
 import { wayOf, type Way } from './ways.js'
 import { sameVersion, versionText, type KmipVersion } from './version.js'
@@ -22,22 +23,30 @@ interface Chosen {
   readonly way: Way
 }
 
+/** An unwrap that failed for what was to be unwrapped, or may have. */
+const NOT_OPENED: readonly KmsErrorCode[] = ['ERR_DECRYPTION_FAILED', 'ERR_UNWRAP_AMBIGUOUS']
+
 export class KmipKeyWrapper implements KeyWrapper {
   readonly backend = 'kmip'
   readonly #server: KekOnServer
   readonly #logger: Logger
+  readonly #isPrimary: boolean
   #kek: Kek | undefined
   #chosen: Chosen | undefined
+  #choosing: (Pick<Chosen, 'uid' | 'version'> & { readonly chosen: Promise<Chosen> }) | undefined
   readonly #warned = new Set<string>()
 
-  constructor(server: KekOnServer, logger: Logger) {
+  /** @param isPrimary Whether the key must seal, not only open. */
+  constructor(server: KekOnServer, logger: Logger, isPrimary: boolean) {
     this.#server = server
     this.#logger = logger
+    this.#isPrimary = isPrimary
   }
 
   async currentKeyId({ signal }: CallOptions): Promise<KeyId> {
     const kek = await this.#look(signal)
-    assertMayWrap(kek, this.#server.service)
+    const assertUsable = this.#isPrimary ? assertMayWrap : assertMayOpen
+    assertUsable(kek, this.#server.service)
     return keyIdOfKek(kek)
   }
 
@@ -45,7 +54,8 @@ export class KmipKeyWrapper implements KeyWrapper {
     if (this.#kek === undefined) return 'unknown'
     const kek = this.#kek
     const parts = [kek, { ...kek, initialDate: undefined }].map((one) => kekPart(keyIdOfKek(one)))
-    return parts.includes(kekPart(keyId)) ? 'yes' : 'no'
+    if (parts.includes(kekPart(keyId))) return 'yes'
+    return kek.initialDate === undefined ? 'unknown' : 'no'
   }
 
   async wrap(dek: Uint8Array, { signal }: CallOptions): Promise<WrappedDek> {
@@ -60,20 +70,19 @@ export class KmipKeyWrapper implements KeyWrapper {
 
   async unwrap(wrapped: WrappedDek, { signal }: CallOptions): Promise<Uint8Array> {
     const kek = this.#kek ?? (await this.#look(signal))
-    if (!made(kek, wrapped.keyId)) {
-      const text = `the key ${kek.uid} of ${this.#server.service} did not make ${wrapped.keyId}; name the key that did under keys, by its keyId`
-      throw new KmsError('ERR_KEY_UNKNOWN', text)
-    }
+    const isOurs = made(kek, wrapped.keyId)
+    if (isOurs === false) throw this.#unknown(kek, wrapped.keyId)
     const format = formatOf(wrapped.bytes)
     if (format === undefined)
       throw new KmsError('ERR_DECRYPTION_FAILED', 'the wrapped DEK has no form of ours')
     const body = Buffer.from(wrapped.bytes.subarray(1))
-    return this.#forgetting(kek, async () => {
-      const dek = await this.#server.unwrap(kek, wayOf(format), body, aadOf(wrapped.keyId), signal)
-      if (dek.length === DEK_BYTES) return dek
-      dek.fill(0)
-      throw new KmsError('ERR_DECRYPTION_FAILED', `what ${this.#server.service} opened is no DEK`)
-    })
+    try {
+      return await this.#forgetting(kek, async () => this.#opened(kek, format, body, wrapped.keyId, signal))
+    } catch (error) {
+      // It is not known whether this key made the DEK at all, so that the data is not to blame.
+      const isNo = error instanceof KmsError && NOT_OPENED.includes(error.code)
+      throw isNo && isOurs === undefined ? this.#unknown(kek, wrapped.keyId) : error
+    }
   }
 
   async close(): Promise<void> {
@@ -81,8 +90,30 @@ export class KmipKeyWrapper implements KeyWrapper {
     return Promise.resolve()
   }
 
+  async #opened(
+    kek: Kek,
+    format: WrapFormat,
+    body: Buffer,
+    keyId: KeyId,
+    signal: AbortSignal | undefined,
+  ): Promise<Buffer> {
+    const dek = await this.#server.unwrap(kek, wayOf(format), body, aadOf(keyId), signal)
+    if (dek.length === DEK_BYTES) return dek
+    dek.fill(0)
+    throw new KmsError('ERR_DECRYPTION_FAILED', `what ${this.#server.service} opened is no DEK`)
+  }
+
+  #unknown(kek: Kek, keyId: KeyId): KmsError {
+    const text = `the key ${kek.uid} of ${this.#server.service} did not make ${keyId}; name the key that did under keys, by its keyId`
+    return new KmsError('ERR_KEY_UNKNOWN', text)
+  }
+
   async #look(signal: AbortSignal | undefined): Promise<Kek> {
-    const kek = await this.#server.look(signal)
+    const found = await this.#server.look(signal)
+    // A date never changes: a server that was seen to tell it and does not now has the same key all the same.
+    const initialDate =
+      found.initialDate ?? (this.#kek?.uid === found.uid ? this.#kek.initialDate : undefined)
+    const kek = { ...found, initialDate }
     if (this.#kek !== undefined && this.#kek.uid !== kek.uid) {
       this.#logger.warn(
         'the label names another key now; values under the old one open only while an entry names it by keyId',
@@ -113,7 +144,22 @@ export class KmipKeyWrapper implements KeyWrapper {
     const version = await this.#server.version(signal)
     const before = this.#chosen
     if (before?.uid === kek.uid && sameVersion(before.version, version)) return before
-    const way = await this.#server.chooseWay(kek, version, signal)
+    if (this.#choosing?.uid !== kek.uid || !sameVersion(this.#choosing.version, version)) {
+      const choosing = { uid: kek.uid, version, chosen: this.#choose(kek, version) }
+      this.#choosing = choosing
+      // When every waiter has left, nobody else listens to a failure.
+      choosing.chosen
+        .catch(() => undefined)
+        .finally(() => {
+          if (this.#choosing === choosing) this.#choosing = undefined
+        })
+    }
+    return untilAborted(this.#choosing.chosen, signal, 'the self-test of the way to wrap did not end in time')
+  }
+
+  /** For all who wait for it, so that nobody's end ends it; each of its calls has a time limit. */
+  async #choose(kek: Kek, version: KmipVersion): Promise<Chosen> {
+    const way = await this.#server.chooseWay(kek, version)
     const chosen = { uid: kek.uid, version, way }
     this.#chosen = chosen
     this.#logger.info('the way to wrap was chosen by a self-test', {

@@ -47,19 +47,19 @@ export class OkmsClient {
   }
 
   /**
-   * All keys in a state, or in any.
+   * All keys in a state, or in any, each once: a list that grows while it is turned over has a key on two pages.
    *
    * @throws {KmsError} As {@link key}.
    */
   async keys(state: 'active' | 'all', options: Asked): Promise<readonly ServiceKey[]> {
-    const keys: ServiceKey[] = []
+    const keys = new Map<string, ServiceKey>()
     const query = new URLSearchParams({ state, max: String(PAGE_KEYS) })
     for (let page = 0; page < MAX_PAGES; page += 1) {
       const answer = await this.#ask('list', `?${query.toString()}`, undefined, options)
       const list = answer['objects_list']
       if (!Array.isArray(list) || !list.every(isObject)) throw malformed(this.service, 'a list without keys')
-      keys.push(...list.map((one) => serviceKeyIn(one, this.service)))
-      if (answer['is_truncated'] !== true) return keys
+      for (const key of list.map((one) => serviceKeyIn(one, this.service))) keys.set(key.id, key)
+      if (answer['is_truncated'] !== true) return [...keys.values()]
       const token = textAt(answer, 'continuation_token')
       if (token === undefined || token === query.get('continuation-token')) break
       query.set('continuation-token', token)

@@ -68,7 +68,9 @@ const mayStillOpen = new Set(['deactivated', 'compromised'])
 
 /** What is wrong with the state of the key, if anything. */
 export function stateError(key: ServiceKey, service: string): KmsError | undefined {
-  const row = key.state === undefined ? undefined : refusedStates[key.state]
+  const { state = '' } = key
+  // Else a state named `constructor` would find what every object has.
+  const row = Object.hasOwn(refusedStates, state) ? refusedStates[state] : undefined
   return row === undefined ? undefined : new KmsError(row.code, `${what(key, service)} ${row.text}`)
 }
 

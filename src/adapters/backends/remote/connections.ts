@@ -35,10 +35,11 @@ export class Connections {
    * What node:http and node:https, or an SDK, take as agent. Made anew when one of the files has changed; see
    * tls_files.ts.
    *
-   * @throws {KmsError} `ERR_CONFIG_INVALID`: a file cannot be used, and none before it could.
+   * @throws {KmsError} `ERR_CONFIG_INVALID`: a file cannot be used, and none before it could; `ERR_DEADLINE_EXCEEDED`:
+   * `signal` aborted first.
    */
-  async agent(): Promise<HttpAgent> {
-    const tls = this.#url.protocol === 'http:' ? undefined : await this.#tls.options()
+  async agent(signal: AbortSignal): Promise<HttpAgent> {
+    const tls = this.#url.protocol === 'http:' ? undefined : await this.#tls.options(signal)
     // One for all who ask at once, since they were given the same object: else each would have connections of its own.
     if (this.#current !== undefined && this.#current.tls === tls) return this.#current.agent
     const agent = this.#makeAgent(tls)

@@ -138,12 +138,20 @@ export class Credential<T> {
   }
 }
 
-/** Waits for work that others wait for as well: who leaves ends it for nobody. */
-export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+/**
+ * Waits for work that others wait for as well, or that ignores its signal: who leaves ends it for nobody.
+ *
+ * @param late Says what did not come in time.
+ */
+export async function untilAborted<T>(
+  work: Promise<T>,
+  signal: AbortSignal | undefined,
+  late = 'the deadline passed before we were let in',
+): Promise<T> {
   if (signal === undefined) return work
   let leave!: () => void
   const aborted = new Promise<never>((_, reject) => {
-    leave = () => reject(new KmsError('ERR_DEADLINE_EXCEEDED', 'the deadline passed before we were let in'))
+    leave = () => reject(new KmsError('ERR_DEADLINE_EXCEEDED', late))
     if (signal.aborted) leave()
     else signal.addEventListener('abort', leave, { once: true })
   })

@@ -87,7 +87,7 @@ export class HttpClient {
   async #attempt(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer | 'stale'> {
     signal.throwIfAborted()
     const { url, service } = this.#options
-    const agent = await this.#connections.agent()
+    const agent = await this.#connections.agent(signal)
     signal.throwIfAborted()
     const send = url.protocol === 'http:' ? httpRequest : httpsRequest
     const prefix = url.pathname.replace(/\/$/, '')

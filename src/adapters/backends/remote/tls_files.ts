@@ -5,6 +5,7 @@ import { createSecureContext, type ConnectionOptions, type SecureVersion } from 
 import { asKmsError, KmsError } from '../../../ports/errors.js'
 import type { Logger } from '../../../ports/logger.js'
 import { errorCode, UNKNOWN_ERROR } from '../system_error.js'
+import { untilAborted } from './credential.js'
 import { readTrustedFile } from './trusted_file.js'
 
 /** Paths as configured. */
@@ -21,6 +22,7 @@ export class TlsIdentity {
   readonly #files: TlsFiles
   readonly #logger: Logger
   #current: { readonly options: ConnectionOptions; version: string } | undefined
+  #looking: Promise<ConnectionOptions> | undefined
 
   constructor(files: TlsFiles, logger: Logger) {
     this.#files = files
@@ -31,16 +33,25 @@ export class TlsIdentity {
    * The same object as before, unless one of the files has changed; while what stands there then cannot be used (a
    * certificate was replaced, its key not yet), the last one stays.
    *
-   * @throws {KmsError} `ERR_CONFIG_INVALID`: a file cannot be used, and none before it could.
+   * All who ask at once share one look: of a file system that hangs, each look would hold threads that DNS needs.
+   *
+   * @throws {KmsError} `ERR_CONFIG_INVALID`: a file cannot be used, and none before it could;
+   * `ERR_DEADLINE_EXCEEDED`: `signal` aborted first.
    */
-  async options(): Promise<ConnectionOptions> {
+  async options(signal: AbortSignal): Promise<ConnectionOptions> {
+    this.#looking ??= this.#looked().finally(() => {
+      this.#looking = undefined
+    })
+    return untilAborted(this.#looking, signal, 'the certificate files could not be looked at in time')
+  }
+
+  async #looked(): Promise<ConnectionOptions> {
     const version = await this.#versionOfFiles()
     if (this.#current?.version === version) return this.#current.options
     try {
       const options = await this.#read()
-      // Somebody else may have read the same files meanwhile: all get one object.
-      if (this.#current?.version !== version) this.#current = { options, version }
-      return this.#current.options
+      this.#current = { options, version }
+      return options
     } catch (error) {
       if (this.#current === undefined) throw error
       const reason = asKmsError(error).message
@@ -50,14 +61,16 @@ export class TlsIdentity {
     }
   }
 
-  /** Differs whenever a file was written or replaced. */
+  /** Differs whenever a file was written or replaced, or given another mode or owner: those may be what was wrong. */
   async #versionOfFiles(): Promise<string> {
     const { caFile, clientCertFile, clientKeyFile } = this.#files
     const parts = [caFile, clientCertFile, clientKeyFile].map(async (path) => {
       if (path === undefined) return ''
       // What is wrong with a file is said when it is read.
       const stats = await stat(path, { bigint: true }).catch(() => undefined)
-      return stats === undefined ? 'absent' : [stats.dev, stats.ino, stats.size, stats.mtimeNs].join(':')
+      return stats === undefined
+        ? 'absent'
+        : [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(':')
     })
     return (await Promise.all(parts)).join(' ')
   }
