@@ -2,7 +2,7 @@
 import type { Clock } from '../../../ports/clock.js'
 import { KmsError } from '../../../ports/errors.js'
 import type { Logger } from '../../../ports/logger.js'
-import { Credential, type Lease } from '../remote/credential.js'
+import { Credential, untilAborted, type Lease } from '../remote/credential.js'
 import { credentialsError, type Sources } from './credentials_error.js'
 import type { AwsSdk } from './sdk.js'
 import type { SdkHttp } from './sdk_http.js'
@@ -103,7 +103,7 @@ async function obtain(
   signal: AbortSignal,
 ): Promise<Lease<AwsCredentials>> {
   try {
-    const found = await unlessAborted(find(), signal)
+    const found = await untilAborted(find(), signal, 'no source gave AWS credentials in time')
     const { accessKeyId, secretAccessKey, sessionToken, expiration } = found
     const value = { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) }
     const lifetimeMs =
@@ -123,15 +123,4 @@ function quiet(logger: Logger) {
   }
   const drop = (): void => undefined
   return { debug: drop, info: drop, warn: tell, error: drop }
-}
-
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const late = new Promise<never>((_, reject) => {
-    signal.addEventListener(
-      'abort',
-      () => reject(new KmsError('ERR_DEADLINE_EXCEEDED', 'no source gave AWS credentials in time')),
-      { once: true },
-    )
-  })
-  return Promise.race([work, late])
 }
