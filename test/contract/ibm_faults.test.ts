@@ -1,5 +1,5 @@
 import { ibm } from '../../src/adapters/backends/ibm/index.js'
-import { backendDeps } from '../support/ibm_subject.js'
+import { backendDeps } from '../support/backend_deps.js'
 import { FakeIbm } from '../support/fakes/ibm.js'
 import { kmsError } from '../support/fakes/ibm_kms.js'
 import { remoteFaults, type RemoteSubject, type SubjectParts } from './remote_faults.js'

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { okms } from '../../src/adapters/backends/okms/index.js'
 import { FakeOkms, okmsError } from '../support/fakes/okms.js'
-import { backendDeps, writeClient } from '../support/okms_subject.js'
+import { backendDeps } from '../support/backend_deps.js'
+import { writeClient } from '../support/okms_subject.js'
 import { remoteFaults, type RemoteSubject, type SubjectParts } from './remote_faults.js'
 
 /** What lets us in is the certificate alone: there are no sessions. */

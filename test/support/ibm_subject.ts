@@ -1,27 +1,11 @@
 /** A root key in the fake IBM KMS, and wrappers over it, for tests of every rung. */
 import type { BackendDeps } from '../../src/adapters/backends/backend.js'
 import { ibm } from '../../src/adapters/backends/ibm/index.js'
-import { createSystemClock } from '../../src/adapters/system/clock.js'
 import type { KeyWrapper } from '../../src/ports/key_wrapper.js'
-import { RecordingLogger } from '../doubles/recording_logger.js'
+import { backendDeps } from './backend_deps.js'
 import { PrivateFiles } from './certificates.js'
 import { FakeIbm } from './fakes/ibm.js'
 import type { FakeKey } from './fakes/ibm_keys.js'
-
-export function backendDeps(change: Partial<BackendDeps> = {}): BackendDeps {
-  return {
-    key: 'kek',
-    isPrimary: true,
-    clock: createSystemClock(),
-    logger: new RecordingLogger(),
-    callTimeoutMs: 5000,
-    env: {},
-    stateDir: undefined,
-    onRestart: () => undefined,
-    onTokenHealth: () => undefined,
-    ...change,
-  }
-}
 
 /** Over plain HTTP; what TLS does is the matter of the faults. */
 export class IbmSubject {

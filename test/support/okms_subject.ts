@@ -1,27 +1,11 @@
 /** A service key in the fake OVHcloud KMS, and wrappers over it, for tests of every rung. */
 import type { BackendDeps } from '../../src/adapters/backends/backend.js'
 import { okms } from '../../src/adapters/backends/okms/index.js'
-import { createSystemClock } from '../../src/adapters/system/clock.js'
 import type { KeyWrapper } from '../../src/ports/key_wrapper.js'
-import { RecordingLogger } from '../doubles/recording_logger.js'
+import { backendDeps } from './backend_deps.js'
 import { makeAuthority, PrivateFiles, type Authority } from './certificates.js'
 import { FakeOkms } from './fakes/okms.js'
 import type { FakeServiceKey } from './fakes/okms_keys.js'
-
-export function backendDeps(change: Partial<BackendDeps> = {}): BackendDeps {
-  return {
-    key: 'kek',
-    isPrimary: true,
-    clock: createSystemClock(),
-    logger: new RecordingLogger(),
-    callTimeoutMs: 5000,
-    env: {},
-    stateDir: undefined,
-    onRestart: () => undefined,
-    onTokenHealth: () => undefined,
-    ...change,
-  }
-}
 
 /** Where the certificate of a client stands, as settings name it. */
 export type ClientFiles = Readonly<Record<'clientCertFile' | 'clientKeyFile', string>>

@@ -3,7 +3,7 @@ import type { BackendDeps } from '../../../src/adapters/backends/backend.js'
 import { settings, type AzureSettings } from '../../../src/adapters/backends/azure/settings.js'
 import { createSystemClock } from '../../../src/adapters/system/clock.js'
 import type { CallOptions } from '../../../src/ports/key_wrapper.js'
-import { RecordingLogger } from '../../doubles/recording_logger.js'
+import { backendDeps } from '../../support/backend_deps.js'
 import { CLIENT, TENANT } from '../../support/fakes/azure_login.js'
 
 export const clock = createSystemClock()
@@ -28,16 +28,5 @@ export function section(url: string, change: object = {}): AzureSettings {
 }
 
 export function deps(change: Partial<BackendDeps> = {}): BackendDeps {
-  return {
-    key: 'kek',
-    isPrimary: true,
-    clock,
-    logger: new RecordingLogger(),
-    callTimeoutMs: 5000,
-    env: {},
-    stateDir: undefined,
-    onRestart: () => undefined,
-    onTokenHealth: () => undefined,
-    ...change,
-  }
+  return backendDeps({ clock, ...change })
 }

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ibm } from '../../../src/adapters/backends/ibm/index.js'
 import type { Finding } from '../../../src/ports/operations.js'
-import { backendDeps, IbmSubject } from '../../support/ibm_subject.js'
+import { backendDeps } from '../../support/backend_deps.js'
+import { IbmSubject } from '../../support/ibm_subject.js'
 
 let subject: IbmSubject
 beforeEach(async () => {

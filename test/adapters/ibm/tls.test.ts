@@ -5,7 +5,7 @@ import { outcomeOf } from '../../doubles/outcome.js'
 import { makeAuthority, PrivateFiles } from '../../support/certificates.js'
 import { FakeServer } from '../../support/fakes/fake_server.js'
 import { FakeIbm } from '../../support/fakes/ibm.js'
-import { backendDeps } from '../../support/ibm_subject.js'
+import { backendDeps } from '../../support/backend_deps.js'
 
 let fake: FakeIbm
 let iam: FakeServer

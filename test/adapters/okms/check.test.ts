@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { okms } from '../../../src/adapters/backends/okms/index.js'
 import type { Finding } from '../../../src/ports/operations.js'
-import { backendDeps, byLabel, OkmsSubject } from '../../support/okms_subject.js'
+import { backendDeps } from '../../support/backend_deps.js'
+import { byLabel, OkmsSubject } from '../../support/okms_subject.js'
 
 let subject: OkmsSubject
 beforeEach(async () => {

@@ -1,6 +1,5 @@
 /** A wrapper over a fake Vault, with clock, files and log of its own, for one test. */
 import { expect, vi } from 'vitest'
-import { createSystemClock } from '../../../src/adapters/system/clock.js'
 import type { BackendDeps } from '../../../src/adapters/backends/backend.js'
 import { vault } from '../../../src/adapters/backends/vault/index.js'
 import type { VaultSettings } from '../../../src/adapters/backends/vault/settings.js'
@@ -12,23 +11,13 @@ import { RecordingLogger } from '../../doubles/recording_logger.js'
 import { PrivateFiles } from '../../support/certificates.js'
 import { FakeVault } from '../../support/fakes/vault.js'
 import type { Entry, Method } from '../../support/fakes/vault/logins.js'
+import { backendDeps } from '../../support/backend_deps.js'
 import type { FakeToken, TokenWish } from '../../support/fakes/vault/tokens.js'
 
 export const PLUGIN = ['default', 'plugin']
 
 export function silentDeps(change: Partial<BackendDeps> = {}): BackendDeps {
-  return {
-    key: 'kek',
-    isPrimary: true,
-    clock: createSystemClock(),
-    logger: silentLogger,
-    callTimeoutMs: 10_000,
-    env: {},
-    stateDir: undefined,
-    onRestart: () => undefined,
-    onTokenHealth: () => undefined,
-    ...change,
-  }
+  return backendDeps({ logger: silentLogger, callTimeoutMs: 10_000, ...change })
 }
 
 export interface Opening {

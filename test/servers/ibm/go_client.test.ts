@@ -6,7 +6,7 @@ import type { KeyWrapper } from '../../../src/ports/key_wrapper.js'
 import { PrivateFiles } from '../../support/certificates.js'
 import { FakeIbm } from '../../support/fakes/ibm.js'
 import type { FakeKey } from '../../support/fakes/ibm_keys.js'
-import { backendDeps } from '../../support/ibm_subject.js'
+import { backendDeps } from '../../support/backend_deps.js'
 import { buildClient, runScenario, type Client } from './go_client.js'
 
 const built = await buildClient()

@@ -1,4 +1,5 @@
 /** OpenBao with a key and a policy, and the backend under test on it: what the tests of the backend begin with. */
+import { backendDeps } from '../../support/backend_deps.js'
 import { randomBytes } from 'node:crypto'
 import { backends } from '../../../src/adapters/backends/index.js'
 import type { AnyBackend, BackendDeps } from '../../../src/adapters/backends/backend.js'
@@ -87,17 +88,7 @@ export class Bench {
   }
 
   #deps(logger: RecordingLogger): BackendDeps {
-    return {
-      key: 'kek',
-      isPrimary: true,
-      clock,
-      logger,
-      callTimeoutMs: CALL_TIMEOUT_MS,
-      env: {},
-      stateDir: undefined,
-      onRestart: () => undefined,
-      onTokenHealth: () => undefined,
-    }
+    return backendDeps({ clock, logger, callTimeoutMs: CALL_TIMEOUT_MS })
   }
 
   /** Closed with the bench. */
