@@ -1,8 +1,11 @@
 /** THE registration table: one line per format of another plugin. Their order decides nothing. */
 import type { DescribeForeign, Sign } from '../../ports/foreign.js'
-import type { AnyFormat } from './format.js'
+import { erased, type AnyFormat } from './format.js'
+import { ibmKmsplugin } from './ibm_kmsplugin.js'
+import { okmsKmip } from './okms_kmip.js'
+import { okmsRest } from './okms_rest.js'
 
-export const formats: readonly AnyFormat[] = []
+export const formats: readonly AnyFormat[] = [erased(ibmKmsplugin), erased(okmsKmip), erased(okmsRest)]
 
 export function formatOfName(name: string): AnyFormat | undefined {
   return formats.find((format) => format.name === name)
