@@ -31,11 +31,12 @@ export const okmsRest: Format<z.infer<typeof options>> = {
   backends: ['okms'],
   authenticated: 'all',
   options,
-  /** Other plugins keep a JWE as well: under a key id that is no UUID. */
-  recognize: ({ ciphertext, keyId }) =>
-    uuidIn(keyId) !== undefined && asciiOf(ciphertext.subarray(0, JSON_BEGINS.length)) === JSON_BEGINS
-      ? 'keyId'
-      : undefined,
+  /** Other plugins keep a JWE as well: under a key id that is no UUID, or with annotations. */
+  recognize: ({ ciphertext, keyId, annotations }) => {
+    const begins = asciiOf(ciphertext.subarray(0, JSON_BEGINS.length))
+    const isOurs = begins === JSON_BEGINS && Object.keys(annotations).length === 0
+    return isOurs && uuidIn(keyId) !== undefined ? 'keyId' : undefined
+  },
   explain: (value) =>
     explainedBy(() => {
       const { keyId, header } = read(value)
@@ -66,11 +67,8 @@ const KEY_ID = new RegExp(`^(?:(?:urn:uuid:)?(${UUID})|\\{(${UUID})\\}|([0-9a-f]
 
 /** That plugin takes a UUID as Go's `uuid.Parse` does, and its key ids are what stood on its command line. */
 function uuidIn(keyId: string | undefined): string | undefined {
-  const [, ...forms] = KEY_ID.exec(keyId ?? '') ?? []
-  const digits = forms
-    .find((form) => form !== undefined)
-    ?.replaceAll('-', '')
-    .toLowerCase()
+  const [, plain, inBraces, bare] = KEY_ID.exec(keyId ?? '') ?? []
+  const digits = (plain ?? inBraces ?? bare)?.replaceAll('-', '').toLowerCase()
   return digits?.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
 }
 

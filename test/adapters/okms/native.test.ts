@@ -33,8 +33,8 @@ beforeEach(async () => {
 })
 afterEach(async () => subject.close())
 
-const open = async (bytes: Uint8Array, keyName: string | undefined = recorded.id, by = wrapper) =>
-  by.decryptNative!({ bytes, ...(keyName === undefined ? {} : { keyName }) }, options)
+const open = async (bytes: Uint8Array, keyName = recorded.id, by = wrapper) =>
+  by.decryptNative!({ bytes, keyName }, options)
 
 describe('is refused, and never as a fault of the service:', () => {
   test('any altered letter', async () => {
