@@ -53,7 +53,7 @@ describe.each(['v1', 'v2'])('encryption-configuration-%s.yaml', (version) => {
   }
   const kms = parsed.resources[0]?.providers[0]?.['kms']
 
-  test('peer bug 6: names the socket of the example config and the API version of its title', async () => {
+  test('names the socket of the example config and the API version of its title', async () => {
     const { server } = await exampleConfig()
     expect(kms?.['endpoint']).toBe(`unix://${server.socket}`)
     expect(kms?.['apiVersion']).toBe(version)
@@ -88,7 +88,7 @@ describe('static-pod.yaml', () => {
     expect(await served(container.args)).toEqual(await exampleConfig())
   })
 
-  test('peer bug 18: uses nothing that a static pod cannot have: only folders of the node', () => {
+  test('uses nothing that a static pod cannot have: only folders of the node', () => {
     for (const volume of spec.volumes) expect(Object.keys(volume).sort()).toEqual(['hostPath', 'name'])
   })
 

@@ -49,7 +49,7 @@ describe.each(['reused', 'fresh'] as const)('with %s DEKs', (dek) => {
     expect(core.health.report().ready).toBe(false)
   })
 
-  test('peer bug 20: a request that waits through a rotation answers with the key id that Status names then', async () => {
+  test('a request that waits through a rotation answers with the key id that Status names then', async () => {
     const core = await buildProvedCore({ dek, dekMaxSeals: 1 })
     await core.encrypt(Buffer.from('value'))
     const release = core.primary.hold('unwrap')

@@ -183,7 +183,7 @@ describe('a file of the IBM layout', () => {
     expect(await scene.connect().v1Decrypt(sealed)).toEqual(plaintext)
   })
 
-  test('peer bug 11: shows neither plaintext nor its API key, though LOG_ALL_VALUES is on', async () => {
+  test('shows neither plaintext nor its API key, though LOG_ALL_VALUES is on', async () => {
     const { sandbox } = scene
     const port = await freePort()
     const config = await ibmConfig(sandbox, {

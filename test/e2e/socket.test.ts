@@ -124,7 +124,7 @@ describe('what a dead process left', () => {
 })
 
 describe('a second plugin on the same path', () => {
-  test('peer bug 7: waits, then gives up and says who is there; the first is not affected', async () => {
+  test('waits, then gives up and says who is there; the first is not affected', async () => {
     const first = await scene.sandbox.serveLocal()
     const inode = lstatSync(scene.sandbox.socket).ino
     const { code, line } = await refusedStart({ server: { drainTimeout: '300ms' } })

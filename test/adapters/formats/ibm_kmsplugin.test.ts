@@ -95,7 +95,7 @@ describe('is refused:', () => {
     expect(outcomeNow(() => asked(first.ciphertext, { ...settings, version }))).toBe('ERR_KEY_UNKNOWN')
   })
 
-  test('peer bug 12: where values without authentication are not allowed, before anybody is asked', () => {
+  test('where values without authentication are not allowed, before anybody is asked', () => {
     const plan = () => ibmKmsplugin.plan(stored(first.ciphertext), settings, { allowUnauthenticated: false })
     expect(outcomeNow(plan)).toBe('ERR_VALUE_UNAUTHENTICATED')
   })

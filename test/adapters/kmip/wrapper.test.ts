@@ -420,7 +420,7 @@ describe('the key', () => {
     expect(scene.logger.texts('warn')).toEqual([])
   })
 
-  test('peer bug 8: is never fetched', async () => {
+  test('is never fetched', async () => {
     const wrapper = scene.open({ keyLabel: 'kek-1' })
     await wrapper.currentKeyId(within())
     await scene.roundTrip(wrapper)

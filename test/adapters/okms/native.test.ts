@@ -106,7 +106,7 @@ describe('is opened:', () => {
     expect(Buffer.from(opened).toString('base64')).toBe(first.plaintext)
   })
 
-  test('peer bug 8: without the key material, which no question asks for', async () => {
+  test('without the key material, which no question asks for', async () => {
     await wrapper.currentKeyId(options)
     await open(bytesOf(first.ciphertext))
     await outcomeOf(open(Buffer.from('e.e.e.e.e')))
