@@ -13,6 +13,7 @@ import { createKmsClient } from './adapters/grpc/client.js'
 import { GrpcServer } from './adapters/grpc/server.js'
 import { checkSocket } from './adapters/grpc/socket_check.js'
 import { HealthEndpoint } from './adapters/observability/health_endpoint.js'
+import { peerMetricsOf } from './adapters/observability/peer_metrics/index.js'
 import { createPinoLogger, type PinoLogger } from './adapters/observability/pino_logger.js'
 import {
   createPrometheusMetrics,
@@ -110,7 +111,7 @@ export function buildGraph(config: Config, host: Host, purpose: Purpose = { isCo
   container.bind(T.purpose).toConstantValue(purpose)
   container.bind(T.clock).toConstantValue(createSystemClock())
   container.bind(T.logger).toResolvedValue(makeLogger, [T.config, T.host])
-  container.bind(T.metrics).toResolvedValue(makeMetrics, [T.host, T.logger])
+  container.bind(T.metrics).toResolvedValue(makeMetrics, [T.config, T.host, T.logger])
   container
     .bind(T.keys)
     .toResolvedValue(openKeys, [T.config, T.host, T.purpose, T.clock, T.logger, T.metrics])
@@ -161,9 +162,10 @@ function makeLogger(config: Config, host: Host): PinoLogger {
   return createPinoLogger({ level: config.log.level, pretty: host.logIsTty, fd: host.logFd })
 }
 
-function makeMetrics(host: Host, logger: PinoLogger): PrometheusMetrics {
+function makeMetrics(config: Config, host: Host, logger: PinoLogger): PrometheusMetrics {
   const { version, nodeVersion: node } = host
-  return createPrometheusMetrics({ version, node, droppedLogLines: () => logger.dropped() })
+  const peer = peerMetricsOf(config.health.metricsOf, config.keys[config.primary])
+  return createPrometheusMetrics({ version, node, droppedLogLines: () => logger.dropped(), peer })
 }
 
 async function openKeys(
@@ -180,6 +182,9 @@ async function openKeys(
     const told: BackendEvents = {
       onRestart: () => metrics.hsmChildRestarted(name),
       onTokenHealth: (token, isUp) => metrics.tokenHealth(name, token, isUp),
+      onCredential: (how, lifetimeMs) =>
+        metrics.credentialReplaced(name, how, lifetimeMs === undefined ? undefined : lifetimeMs / 1000),
+      onHttpRequest: (request) => metrics.httpRequestFinished(name, request),
     }
     const deps = { ...backendDeps(config, host, clock, logger, name, told), isCommand }
     return ringKey(name, backend.open(section, deps), config.retry, clock, metrics)
@@ -372,7 +377,7 @@ async function backendOf(config: Config, name: string): Promise<{ backend: AnyBa
   }
 }
 
-type BackendEvents = Pick<BackendDeps, 'onRestart' | 'onTokenHealth'>
+type BackendEvents = Pick<BackendDeps, 'onRestart' | 'onTokenHealth' | 'onCredential' | 'onHttpRequest'>
 
 /** For commands, which export no metrics. */
 const untold: BackendEvents = { onRestart: () => undefined, onTokenHealth: () => undefined }
