@@ -1,6 +1,7 @@
 /** The config file as the rest of the program sees it: load, print, explain. Knows no backend. */
 import { resolve } from 'node:path'
 import type { Config, ConfigProblem, ConfigResult, ConfigSource } from '../../ports/config.js'
+import type { FormatSchemas } from './decode.js'
 import { unknownKey } from './hints.js'
 import { fileSchema } from './json_schema.js'
 import { readKeys, type BackendSchemas } from './keys.js'
@@ -17,27 +18,35 @@ import { sectionNames } from './settings.js'
  * @param backends By name, what loads the zod schema of that backend's settings. Each is a strict object with
  *   `backend: z.literal(<name>)`, has a `.describe()` on every setting, and reads what it returned back to the
  *   same, so that a printed config loads. Only the backends that a file names are loaded for it.
+ * @param formats By name, what may stand in `decode`.
  */
-export function createConfigSource(backends: BackendSchemas): ConfigSource {
+export function createConfigSource(backends: BackendSchemas, formats: FormatSchemas = {}): ConfigSource {
   return {
     load: async (file) => {
       const read = await readConfigFile(file)
       if ('problem' in read) return { problems: [{ path: '', text: read.problem }] }
       const yaml = parseYaml(read.text)
-      return 'problems' in yaml ? { problems: yaml.problems } : validate(yaml.parsed, resolve(file), backends)
+      return 'problems' in yaml
+        ? { problems: yaml.problems }
+        : validate(yaml.parsed, resolve(file), backends, formats)
     },
     print: printConfig,
     schema: async () => {
       const loaded = Object.entries(backends).map(async ([name, load]) => [name, await load()] as const)
-      return fileSchema(Object.fromEntries(await Promise.all(loaded)))
+      return fileSchema(Object.fromEntries(await Promise.all(loaded)), formats)
     },
   }
 }
 
-async function validate(parsed: ParsedYaml, file: string, backends: BackendSchemas): Promise<ConfigResult> {
+async function validate(
+  parsed: ParsedYaml,
+  file: string,
+  backends: BackendSchemas,
+  formats: FormatSchemas,
+): Promise<ConfigResult> {
   const { root, mistakes: untranslated, notices, placeOf } = inOurLayout(parsed.root, file)
   const { config: settings, mistakes } = readProcessSettings(root)
-  const { primary, keys, mistakes: keyMistakes } = await readKeys(root, backends)
+  const { primary, keys, mistakes: keyMistakes } = await readKeys(root, backends, formats)
   const single = [...unknownSections(root), ...mistakes, ...keyMistakes]
   const isGiven = (path: readonly string[]): boolean => {
     const place = placeOf(path)
