@@ -19,12 +19,10 @@ export interface ForeignFixture<Key, Extra = unknown> {
   readonly values: readonly (Entry & Extra)[]
 }
 
-/** @param format As its file is named. */
-export function foreignFixture<Key, Extra = unknown, Whole = unknown>(
-  format: string,
-): ForeignFixture<Key, Extra> & Whole {
+/** @param format As its file is named; the type is what that file has. */
+export function foreignFixture<Fixture extends ForeignFixture<unknown>>(format: Fixture['format']): Fixture {
   const file = new URL(`../vectors/foreign/${format}.json`, import.meta.url)
-  return JSON.parse(readFileSync(file, 'utf8')) as ForeignFixture<Key, Extra> & Whole
+  return JSON.parse(readFileSync(file, 'utf8')) as Fixture
 }
 
 /** As kube-apiserver hands it to us. */
@@ -55,5 +53,5 @@ export function flips(bytes: Uint8Array, bits: readonly number[] = [0, 1, 5]): r
 export function withAnnotation(value: StoredValue, name: string, bytes: Uint8Array | undefined): StoredValue {
   const others = Object.entries(value.annotations).filter(([one]) => one !== name)
   const kept = bytes === undefined ? others : [...others, [name, bytes] as const]
-  return { ...value, annotations: Object.fromEntries(kept) as StoredValue['annotations'] }
+  return { ...value, annotations: Object.fromEntries(kept) }
 }

@@ -2,16 +2,16 @@
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openbaoKubernetesKms as format } from '../../../src/adapters/formats/openbao_kubernetes_kms.js'
-import { errorCodes, type KmsErrorCode } from '../../../src/ports/errors.js'
 import type { NativeCiphertext, StoredValue } from '../../../src/ports/foreign.js'
 import {
   flips,
   foreignFixture,
+  type ForeignFixture,
   storedValue,
   truncations,
   withAnnotation,
 } from '../../support/foreign_fixture.js'
-import { TransitBench, type TransitKey } from './transit.js'
+import { faultOf, TransitBench, type TransitKey } from './transit.js'
 
 interface Extra {
   /** As the plugin names them. */
@@ -20,7 +20,7 @@ interface Extra {
   readonly aad: string
 }
 
-const fixture = foreignFixture<TransitKey, Extra>('openbao-kubernetes-kms')
+const fixture = foreignFixture<ForeignFixture<TransitKey, Extra>>('openbao-kubernetes-kms')
 const values = fixture.values.map((entry) => [entry.note, storedValue(entry), entry] as const)
 const [, golden, goldenEntry] = values[0]!
 const { options } = goldenEntry
@@ -35,7 +35,7 @@ const open = async (value: StoredValue, given: object = options) => bench.open(f
 
 function expectRefused(outcome: string): void {
   if (outcome === 'not recognized') return
-  expect(['data', 'operator']).toContain(errorCodes[outcome as KmsErrorCode]?.fault)
+  expect(['data', 'operator']).toContain(faultOf(outcome))
 }
 
 function asked(value: StoredValue, given: Extra['options']): NativeCiphertext {

@@ -2,7 +2,7 @@
 import { vault } from '../../../src/adapters/backends/vault/index.js'
 import { VaultKeyWrapper } from '../../../src/adapters/backends/vault/wrapper.js'
 import { erased, type Format } from '../../../src/adapters/formats/format.js'
-import { asKmsError } from '../../../src/ports/errors.js'
+import { asKmsError, errorCodes, type KmsErrorCode } from '../../../src/ports/errors.js'
 import type { NativeCiphertext, StoredValue } from '../../../src/ports/foreign.js'
 import { backendDeps } from '../../support/backend_deps.js'
 import { PrivateFiles } from '../../support/certificates.js'
@@ -20,6 +20,11 @@ export interface TransitKey {
 
 export function secretsOf({ versions }: TransitKey): readonly Buffer[] {
   return Object.values(versions).map((text) => Buffer.from(text, 'base64'))
+}
+
+/** Whose move it is after an outcome of {@link TransitBench.open} that is a code; `undefined`: it is none. */
+export function faultOf(outcome: string): string | undefined {
+  return Object.hasOwn(errorCodes, outcome) ? errorCodes[outcome as KmsErrorCode].fault : undefined
 }
 
 export class TransitBench {
@@ -52,10 +57,11 @@ export class TransitBench {
     try {
       const decoder = erased(format).decoder(options, { allowUnauthenticated: false })
       if (decoder.recognize(value) === undefined) return 'not recognized'
-      const { questions, finish } = decoder.plan(value)
+      const plan = decoder.plan(value)
       const answers = []
-      for (const question of questions) answers.push(await this.wrapper.decryptNative(native(question), CALL))
-      return Buffer.from(finish(answers)).toString('hex')
+      for (const question of plan.questions)
+        answers.push(await this.wrapper.decryptNative(native(question), CALL))
+      return Buffer.from(plan.finish(answers)).toString('hex')
     } catch (thrown) {
       return asKmsError(thrown).code
     }

@@ -1,16 +1,16 @@
 /** Is what vault-kubernetes-kms and kleidi wrote read as it was written, and refused as soon as anything is changed? */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { vaultKubernetesKms as format } from '../../../src/adapters/formats/vault_kubernetes_kms.js'
-import { errorCodes, type KmsErrorCode } from '../../../src/ports/errors.js'
 import type { StoredValue } from '../../../src/ports/foreign.js'
 import {
   flips,
   foreignFixture,
+  type ForeignFixture,
   storedValue,
   truncations,
   withAnnotation,
 } from '../../support/foreign_fixture.js'
-import { TransitBench, type TransitKey } from './transit.js'
+import { faultOf, TransitBench, type TransitKey } from './transit.js'
 
 interface Printed {
   readonly printed: {
@@ -22,7 +22,7 @@ interface Printed {
   }
 }
 
-const fixture = foreignFixture<TransitKey, unknown, Printed>('vault-kubernetes-kms')
+const fixture = foreignFixture<ForeignFixture<TransitKey> & Printed>('vault-kubernetes-kms')
 const values = fixture.values.map((entry) => [entry.note, entry.api, storedValue(entry), entry] as const)
 const KLEIDI = 'v2.kleidi.beezy.dev'
 
@@ -36,7 +36,7 @@ const open = async (value: StoredValue) => bench.open(format, value)
 
 /** What may be said of a value that was changed: never that the server is at fault. */
 function expectRefused(outcome: string): void {
-  if (outcome !== 'not recognized') expect(errorCodes[outcome as KmsErrorCode]?.fault).toBe('data')
+  if (outcome !== 'not recognized') expect(faultOf(outcome)).toBe('data')
 }
 
 function text(value: StoredValue, change: (text: string) => string): StoredValue {
