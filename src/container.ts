@@ -14,6 +14,7 @@ import { createKmsClient } from './adapters/grpc/client.js'
 import { GrpcServer } from './adapters/grpc/server.js'
 import { checkSocket } from './adapters/grpc/socket_check.js'
 import { HealthEndpoint } from './adapters/observability/health_endpoint.js'
+import { peerMetricsOf } from './adapters/observability/peer_metrics/index.js'
 import { createPinoLogger, type PinoLogger } from './adapters/observability/pino_logger.js'
 import {
   createPrometheusMetrics,
@@ -193,6 +194,7 @@ function makeMetrics(config: Config, host: Host, logger: PinoLogger): Prometheus
     node,
     droppedLogLines: () => logger.dropped(),
     foreignFormats: [...new Set(decoded)],
+    peer: peerMetricsOf(config.health.metricsOf, config.keys[config.primary]),
   })
 }
 
@@ -210,6 +212,9 @@ async function openKeys(
     const told: BackendEvents = {
       onRestart: () => metrics.hsmChildRestarted(name),
       onTokenHealth: (token, isUp) => metrics.tokenHealth(name, token, isUp),
+      onCredential: (how, lifetimeMs) =>
+        metrics.credentialReplaced(name, how, lifetimeMs === undefined ? undefined : lifetimeMs / 1000),
+      onHttpRequest: (request) => metrics.httpRequestFinished(name, request),
     }
     const deps = { ...backendDeps(config, host, clock, logger, name, told), isCommand }
     return ringKey(name, backend.open(section, deps), config.retry, clock, metrics)
@@ -442,7 +447,7 @@ function ownSettings(entry: KeyConfig): KeyConfig {
   return { backend, ...Object.fromEntries(own) }
 }
 
-type BackendEvents = Pick<BackendDeps, 'onRestart' | 'onTokenHealth'>
+type BackendEvents = Pick<BackendDeps, 'onRestart' | 'onTokenHealth' | 'onCredential' | 'onHttpRequest'>
 
 /** For commands, which export no metrics. */
 const untold: BackendEvents = { onRestart: () => undefined, onTokenHealth: () => undefined }

@@ -63,6 +63,7 @@ const health = fc.record({
   path: fc.constantFrom('/healthz', '/a/b', '/0x10'),
   probeIntervalMs: fc.integer({ min: 100, max: 600_000 }),
   onBackendOutage: fc.constantFrom('report', 'error'),
+  metricsOf: fc.constantFrom('', 'aws-encryption-provider', 'vault-kubernetes-kms'),
 })
 
 const log = fc.record({
