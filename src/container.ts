@@ -285,11 +285,11 @@ function makeHealthEndpoint(
   metrics: PrometheusMetrics,
   logger: PinoLogger,
 ): Endpoint | undefined {
-  const { address, path } = config.health
+  const { address, path, livePath } = config.health
   if (address === undefined) return undefined
   const { contentType } = metrics
   const scrape = async () => metrics.scrape()
-  return new HealthEndpoint({ ...address, path, health, scrape, contentType, logger }, clock)
+  return new HealthEndpoint({ ...address, path, livePath, health, scrape, contentType, logger }, clock)
 }
 
 function makePreflight(
