@@ -12,7 +12,7 @@ import { status } from './status.js'
 import { oneLine } from './text.js'
 import { commandHelp, generalHelp } from './usage.js'
 
-export type { CliIo, CliServices } from './command.js'
+export type { CliIo, CliServices, Served } from './command.js'
 
 /** Every command, in the order of the help. */
 export const commands: readonly Command[] = [serve, check, status, keygen, inspect, config]

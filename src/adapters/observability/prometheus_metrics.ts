@@ -79,8 +79,8 @@ export function createPrometheusMetrics(options: PrometheusMetricsOptions): Prom
       probeHealthy.set({ key }, outcome === 'OK' ? 1 : 0)
       probeTimestamp.setToCurrentTime({ key })
     },
-    keyIdPublished(keyId) {
-      keyIdHash.reset()
+    keyIdPublished(keyId, former) {
+      if (former !== undefined) keyIdHash.remove({ key_id_hash: hashOf(former) })
       keyIdHash.set({ key_id_hash: hashOf(keyId) }, 1)
     },
     hsmChildRestarted: (key) => hsmChildRestarts.inc({ key }),

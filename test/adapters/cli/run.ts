@@ -115,8 +115,8 @@ function healthyServices(world: World, calls: string[]): CliServices {
     },
     explainer: async () => createValueExplainer(describeEnvelope),
     keyNames: async () => new Map(),
-    serve: async (_config, configPath, notices) => {
-      call([`serve ${configPath}`, ...notices.map(({ path }) => path)].join(' '))
+    serve: async ({ origin, notices }) => {
+      call([`serve ${origin}`, ...notices.map(({ path }) => path)].join(' '))
       return 0
     },
   }
