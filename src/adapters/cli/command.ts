@@ -67,6 +67,12 @@ export interface Command {
   readonly flags: readonly (readonly [FlagName, string])[]
   /** Most words it takes beside flags. */
   readonly maxWords: number
+  /** For a command whose flags are not ours: what it reads and what help says of it, in place of {@link flags}. */
+  readonly foreign?: {
+    /** @throws {UsageError} As `parseArguments`. */
+    parse(argv: readonly string[]): Arguments
+    help(): string
+  }
   /** @returns The exit code. Fails with a `KmsError` or a `UsageError`. */
   run(invocation: Invocation): Promise<number>
 }
