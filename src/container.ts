@@ -10,6 +10,7 @@ import { labelled } from './adapters/backends/labelled_logger.js'
 import { checkStateDir } from './adapters/backends/state_dir.js'
 import { createConfigSource } from './adapters/config/config_source.js'
 import { createValueExplainer } from './adapters/etcd/value_explainer.js'
+import { describeForeign, formatOfName, formats } from './adapters/formats/index.js'
 import { createKmsClient } from './adapters/grpc/client.js'
 import { GrpcServer } from './adapters/grpc/server.js'
 import { checkSocket } from './adapters/grpc/socket_check.js'
@@ -25,6 +26,7 @@ import { suitesByName } from './domain/cipher_suites.js'
 import { DekMaker } from './domain/dek_maker.js'
 import { describeEnvelope } from './domain/envelope.js'
 import { EnvelopeKmsService } from './domain/envelope_kms_service.js'
+import { ForeignValues } from './domain/foreign_values.js'
 import { FreshDeks } from './domain/fresh_deks.js'
 import { Health } from './domain/health.js'
 import { KeyRing } from './domain/key_ring.js'
@@ -39,12 +41,13 @@ import { ReusedDeks } from './domain/reused_deks.js'
 import type { SealingDeks } from './domain/sealing_deks.js'
 import { sharedMetrics } from './domain/shared_metrics.js'
 import type { Clock } from './ports/clock.js'
-import type { Config, ConfigSource } from './ports/config.js'
+import type { Config, ConfigSource, KeyConfig } from './ports/config.js'
 import { asKmsError, KmsError } from './ports/errors.js'
 import type { Host } from './ports/host.js'
 import { kekPart } from './ports/key_id.js'
 import type { HealthSource } from './ports/health.js'
 import type { KmsService } from './ports/kms_service.js'
+import type { Logger } from './ports/logger.js'
 import type { Metrics } from './ports/metrics.js'
 import type { Endpoint, KeyMaker, Plugin, Preflight, ValueExplainer } from './ports/operations.js'
 
@@ -73,6 +76,7 @@ const TOKEN = {
   publication: token<Publication>('publication'),
   sealing: token<SealingDeks>('sealing'),
   opening: token<OpeningDeks>('opening'),
+  foreign: token<ForeignValues>('foreign'),
   health: token<Health>('health'),
   probe: token<Probe>('probe'),
   service: token<KmsService>('service'),
@@ -106,15 +110,18 @@ interface ProcessParts {
   readonly metrics: Metrics
 }
 
+/** What the config must know of each format. */
+export const formatSchemas = Object.fromEntries(formats.map((format) => [format.name, format]))
+
 export function createConfig(): ConfigSource {
   const schemas = Object.entries(backends).map(
     ([name, load]) => [name, async () => (await load()).settings] as const,
   )
-  return createConfigSource(Object.fromEntries(schemas))
+  return createConfigSource(Object.fromEntries(schemas), formatSchemas)
 }
 
 export function createExplainer(): ValueExplainer {
-  return createValueExplainer(describeEnvelope)
+  return createValueExplainer(describeEnvelope, describeForeign)
 }
 
 /**
@@ -127,7 +134,7 @@ export function buildServing(
 ): Pick<Graph, 'logger' | 'plugin'> {
   const [first, ...others] = configs
   if (others.length === 0) return buildGraph(first, host)
-  const { logger, registry } = processParts(first, host)
+  const { logger, registry } = processParts(configs, host)
   const viewOf = sharedMetrics(registry)
   const graphs = configs.map((config) => {
     const { socket } = config.server
@@ -146,9 +153,9 @@ export function buildServing(
   }
 }
 
-function processParts(config: Config, host: Host): ProcessParts {
-  const logger = makeLogger(config, host)
-  const registry = makeMetrics(host, logger)
+function processParts(configs: readonly [Config, ...Config[]], host: Host): ProcessParts {
+  const logger = makeLogger(configs[0], host)
+  const registry = makeMetrics(configs, host, logger)
   return { logger, registry, metrics: registry }
 }
 
@@ -156,7 +163,7 @@ export function buildGraph(
   config: Config,
   host: Host,
   purpose: Purpose = { isCommand: false },
-  parts: ProcessParts = processParts(config, host),
+  parts: ProcessParts = processParts([config], host),
 ): Graph {
   const container = new Container({ defaultScope: 'Singleton' })
   const T = TOKEN
@@ -175,6 +182,7 @@ export function buildGraph(
     .bind(T.sealing)
     .toResolvedValue(makeSealing, [T.config, T.keys, T.publication, T.clock, T.metrics])
   container.bind(T.opening).toResolvedValue(makeOpening, [T.config, T.keys, T.clock, T.metrics])
+  container.bind(T.foreign).toResolvedValue(makeForeign, [T.config, T.keys, T.clock, T.logger, T.metrics])
   container.bind(T.health).toResolvedValue(makeHealth, [T.config, T.keys, T.publication, T.clock])
   container
     .bind(T.probe)
@@ -190,18 +198,34 @@ export function buildGraph(
     ])
   container
     .bind(T.service)
-    .toResolvedValue(makeService, [T.config, T.sealing, T.opening, T.publication, T.health, T.probe, T.clock])
+    .toResolvedValue(makeService, [
+      T.config,
+      T.sealing,
+      T.opening,
+      T.foreign,
+      T.publication,
+      T.health,
+      T.probe,
+      T.clock,
+    ])
   container.bind(T.kms).toResolvedValue(makeKms, [T.config, T.host, T.service, T.clock, T.logger, T.metrics])
   container
     .bind(T.healthEndpoint)
     .toResolvedValue(makeHealthEndpoint, [T.config, T.health, T.clock, T.registry, T.logger])
-  container
-    .bind(T.plugin)
-    .toResolvedValue(
-      ({ server: { restartDelayMs } }, kms, health, probe, opening, keys, clock, logger) =>
-        createPlugin({ kms, health, probe, opening, keys, clock, logger, restartDelayMs }),
-      [T.config, T.kms, T.healthEndpoint, T.probe, T.opening, T.keys, T.clock, T.logger],
-    )
+  container.bind(T.plugin).toResolvedValue(
+    ({ server: { restartDelayMs } }, kms, health, probe, opening, foreign, keys, clock, logger) =>
+      createPlugin({
+        kms,
+        health,
+        probe,
+        caches: [opening, foreign],
+        keys,
+        clock,
+        logger,
+        restartDelayMs,
+      }),
+    [T.config, T.kms, T.healthEndpoint, T.probe, T.opening, T.foreign, T.keys, T.clock, T.logger],
+  )
   container.bind(T.preflight).toResolvedValue(makePreflight, [T.config, T.host, T.keys, T.clock, T.logger])
   container.bind(T.keyMaker).toResolvedValue(makeKeyMaker, [T.config, T.host, T.clock, T.logger])
   return {
@@ -218,9 +242,16 @@ function makeLogger(config: Config, host: Host): PinoLogger {
   return createPinoLogger({ level: config.log.level, pretty: host.logIsTty, fd: host.logFd })
 }
 
-function makeMetrics(host: Host, logger: PinoLogger): PrometheusMetrics {
+function makeMetrics(configs: readonly Config[], host: Host, logger: PinoLogger): PrometheusMetrics {
   const { version, nodeVersion: node } = host
-  return createPrometheusMetrics({ version, node, droppedLogLines: () => logger.dropped() })
+  const keys = configs.flatMap((config) => Object.values(config.keys))
+  const decoded = keys.flatMap(({ decode = [] }) => decode.map(({ format }) => format))
+  return createPrometheusMetrics({
+    version,
+    node,
+    droppedLogLines: () => logger.dropped(),
+    foreignFormats: [...new Set(decoded)],
+  })
 }
 
 async function openKeys(
@@ -272,6 +303,33 @@ function makeOpening(config: Config, keys: KeyRing, clock: Clock, metrics: Metri
   return new OpeningDeks(keys, { timeoutMs, maxEntries }, clock, config.retry.totalTimeoutMs, metrics)
 }
 
+function makeForeign(
+  config: Config,
+  keys: KeyRing,
+  clock: Clock,
+  logger: Logger,
+  metrics: Metrics,
+): ForeignValues {
+  const { dekCacheTimeoutMs: timeoutMs, dekCacheSize: maxEntries } = config.envelope
+  const decoding = [keys.primary, ...keys.decryptOnly].map(({ name, wrapper }) => {
+    const { decode = [], allowUnauthenticated = false } = config.keys[name] ?? {}
+    const decoders = decode.map(({ format: formatName, ...options }) => {
+      const format = formatOfName(formatName)
+      if (format === undefined) {
+        throw new KmsError('ERR_CONFIG_INVALID', `keys.${name}: there is no format ${formatName}`)
+      }
+      if (allowUnauthenticated && format.authenticated !== 'all') {
+        const text =
+          'this key opens values that nothing protects against alteration: have them rewritten, then remove the format'
+        logger.warn(text, { key: name, format: formatName })
+      }
+      return format.decoder(options, { allowUnauthenticated })
+    })
+    return { name, wrapper, decoders }
+  })
+  return new ForeignValues(decoding, { timeoutMs, maxEntries }, clock, config.retry.totalTimeoutMs, metrics)
+}
+
 function makeHealth(config: Config, keys: KeyRing, publication: Publication, clock: Clock): Health {
   return new Health(keys, publication, config.health.onBackendOutage, clock)
 }
@@ -300,6 +358,7 @@ function makeService(
   config: Config,
   sealing: SealingDeks,
   opening: OpeningDeks,
+  foreign: ForeignValues,
   publication: Publication,
   health: Health,
   probe: Probe,
@@ -309,6 +368,8 @@ function makeService(
     suite: suitesByName[config.envelope.cipher],
     sealing,
     opening,
+    foreign,
+    describeForeign,
     publication,
     health,
     clock,
@@ -411,11 +472,12 @@ async function namesOf(keys: KeyRing, clock: Clock): Promise<ReadonlyMap<string,
 }
 
 async function backendOf(config: Config, name: string): Promise<{ backend: AnyBackend; section: unknown }> {
-  const section = config.keys[name]
-  if (section === undefined) {
+  const entry = config.keys[name]
+  if (entry === undefined) {
     const known = Object.keys(config.keys).join(', ')
     throw new KmsError('ERR_CONFIG_INVALID', `there is no key ${name} under keys; there are: ${known}`)
   }
+  const section = ownSettings(entry)
   if (!isBackendName(section.backend)) {
     throw new KmsError('ERR_CONFIG_INVALID', `keys.${name}: there is no backend ${section.backend}`)
   }
@@ -427,6 +489,15 @@ async function backendOf(config: Config, name: string): Promise<{ backend: AnyBa
       `keys.${name}: the backend does not load: ${asKmsError(thrown).message}`,
     )
   }
+}
+
+/** Without what every key may have, whatever its backend. */
+function ownSettings(entry: KeyConfig): KeyConfig {
+  const { backend, ...settings } = entry
+  const own = Object.entries(settings).filter(
+    ([name]) => name !== 'decode' && name !== 'allowUnauthenticated',
+  )
+  return { backend, ...Object.fromEntries(own) }
 }
 
 type BackendEvents = Pick<BackendDeps, 'onRestart' | 'onTokenHealth'>

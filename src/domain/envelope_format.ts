@@ -80,6 +80,11 @@ export function encodeHeader(
   return out
 }
 
+/** Whether `bytes` begin as every envelope of ours does. */
+export function beginsLikeEnvelope(bytes: Uint8Array): boolean {
+  return MAGIC.equals(bytes.subarray(0, MAGIC.length))
+}
+
 /** @throws {KmsError} `ERR_MALFORMED_ENVELOPE`, before any key is looked at. */
 export function parseEnvelope(bytes: Uint8Array): Envelope {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)

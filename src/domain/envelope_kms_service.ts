@@ -1,6 +1,7 @@
 /** The use cases: what happens when kube-apiserver asks to encrypt, to decrypt, or how we are. */
 import type { Clock } from '../ports/clock.js'
 import { KmsError } from '../ports/errors.js'
+import type { DescribeForeign, StoredValue } from '../ports/foreign.js'
 import { isKeyId } from '../ports/key_id.js'
 import type { CallOptions } from '../ports/key_wrapper.js'
 import type { DecryptRequest, EncryptResult, KmsService, ServiceStatus } from '../ports/kms_service.js'
@@ -8,7 +9,8 @@ import type { CipherSuite } from './cipher_suite.js'
 import { withDeadline } from './deadline.js'
 import type { Dek } from './dek.js'
 import { openEnvelope, sealEnvelope } from './envelope.js'
-import { envelopeBytes, parseEnvelope, type Envelope } from './envelope_format.js'
+import { beginsLikeEnvelope, envelopeBytes, parseEnvelope, type Envelope } from './envelope_format.js'
+import type { ForeignValues, FoundForeign } from './foreign_values.js'
 import type { Health } from './health.js'
 import type { OpeningDeks } from './opening_deks.js'
 import type { Publication } from './publication.js'
@@ -21,6 +23,8 @@ export interface EnvelopeKmsServiceParts {
   readonly suite: CipherSuite
   readonly sealing: SealingDeks
   readonly opening: OpeningDeks
+  readonly foreign: ForeignValues
+  readonly describeForeign: DescribeForeign
   readonly publication: Publication
   readonly health: Health
   readonly clock: Clock
@@ -65,6 +69,8 @@ export class EnvelopeKmsService implements KmsService {
 
   async decrypt(request: DecryptRequest, options: CallOptions): Promise<Uint8Array> {
     const { opening } = this.#parts
+    const foreign = this.#findForeign(request)
+    if (foreign !== undefined) return this.#inTime(options, async (o) => this.#parts.foreign.open(foreign, o))
     const envelope = parseEnvelope(request.ciphertext)
     if (request.keyId !== undefined && request.keyId !== envelope.wrapped.keyId) throw mismatch(request.keyId)
     const held = opening.held(envelope.wrapped)
@@ -82,6 +88,24 @@ export class EnvelopeKmsService implements KmsService {
     const plaintext = openEnvelope(dek, envelope)
     opening.keep(dek)
     return plaintext
+  }
+
+  /**
+   * @throws {KmsError} `ERR_VALUE_FOREIGN` where the bytes are another plugin's and no key decodes its format.
+   */
+  #findForeign(request: DecryptRequest): FoundForeign | undefined {
+    const { foreign, describeForeign } = this.#parts
+    const { ciphertext, keyId, annotations = {} } = request
+    const isOurs = beginsLikeEnvelope(ciphertext)
+    // We write no annotations, so what has some is another's, whatever its first bytes happen to be.
+    if (isOurs && Object.keys(annotations).length === 0) return undefined
+    const value: StoredValue = { ciphertext, keyId, annotations }
+    const found = foreign.find(value)
+    if (found !== undefined || isOurs) return found
+    const described = describeForeign(value)
+    if (described === undefined) return undefined
+    const text = `${described.writtenBy} made this value; no key lists ${described.format} under "decode"`
+    throw new KmsError('ERR_VALUE_FOREIGN', text)
   }
 
   #assertFits(dek: Dek, plaintext: Uint8Array, maxCiphertextBytes: number): void {

@@ -11,6 +11,7 @@ export type Layer = <T>(
 
 /** `inner` with `layer` round each of its calls. */
 export function withLayer(inner: KeyWrapper, layer: Layer): KeyWrapper {
+  const decryptNative = inner.decryptNative?.bind(inner)
   return {
     backend: inner.backend,
     recognizes: (keyId) => inner.recognizes(keyId),
@@ -18,5 +19,9 @@ export function withLayer(inner: KeyWrapper, layer: Layer): KeyWrapper {
     currentKeyId: async (options) => layer('currentKeyId', options, async (o) => inner.currentKeyId(o)),
     wrap: async (dek, options) => layer('wrap', options, async (o) => inner.wrap(dek, o)),
     unwrap: async (wrapped, options) => layer('unwrap', options, async (o) => inner.unwrap(wrapped, o)),
+    ...(decryptNative !== undefined && {
+      decryptNative: async (ciphertext, options) =>
+        layer('decryptNative', options, async (o) => decryptNative(ciphertext, o)),
+    }),
   }
 }

@@ -3,8 +3,9 @@ import type { Clock } from '../ports/clock.js'
 import { DEK_BYTES, type CallOptions, type WrappedDek } from '../ports/key_wrapper.js'
 import { KmsError } from '../ports/errors.js'
 import type { Metrics } from '../ports/metrics.js'
-import { DekCache, type DekCachePolicy } from './dek_cache.js'
+import { DekCache } from './dek_cache.js'
 import { Dek } from './dek.js'
+import type { CachePolicy } from './expiring_cache.js'
 import type { KeyRing } from './key_ring.js'
 import { SingleFlight } from './single_flight.js'
 
@@ -16,7 +17,7 @@ export class OpeningDeks {
   readonly #unwraps: SingleFlight<Dek>
 
   /** @param timeoutMs How long one unwrap may take, retries included. */
-  constructor(keys: KeyRing, policy: DekCachePolicy, clock: Clock, timeoutMs: number, metrics: Metrics) {
+  constructor(keys: KeyRing, policy: CachePolicy, clock: Clock, timeoutMs: number, metrics: Metrics) {
     this.#keys = keys
     this.#cache = new DekCache(policy, clock)
     this.#clock = clock

@@ -4,8 +4,14 @@ import type { Logger } from '../ports/logger.js'
 import type { Endpoint, Plugin } from '../ports/operations.js'
 import { asKmsError, KmsError } from '../ports/errors.js'
 import type { KeyRing } from './key_ring.js'
-import type { OpeningDeks } from './opening_deks.js'
 import type { Probe } from './probe.js'
+
+/** Holds secrets for a bounded time. */
+export interface SecretCache {
+  /** Drops what has expired. */
+  sweep(): void
+  close(): void
+}
 
 export interface PluginParts {
   /** The socket of kube-apiserver: without it there is no plugin. */
@@ -13,7 +19,8 @@ export interface PluginParts {
   /** Health and metrics: the plugin serves kube-apiserver without them. */
   readonly health: Endpoint | undefined
   readonly probe: Probe
-  readonly opening: OpeningDeks
+  /** What holds secrets: swept in the background, emptied at the end. */
+  readonly caches: readonly SecretCache[]
   readonly keys: KeyRing
   readonly clock: Clock
   readonly logger: Logger
@@ -22,7 +29,7 @@ export interface PluginParts {
 }
 
 export function createPlugin(parts: PluginParts): Plugin {
-  const { kms, health, probe, opening, keys, clock, logger, restartDelayMs } = parts
+  const { kms, health, probe, caches, keys, clock, logger, restartDelayMs } = parts
   const leaving = new AbortController()
   let stopped: Promise<void> | undefined
 
@@ -52,7 +59,7 @@ export function createPlugin(parts: PluginParts): Plugin {
     } finally {
       // Whatever went wrong before: no probe and no HSM process is left behind.
       probe.stop()
-      opening.close()
+      for (const cache of caches) cache.close()
       await keys.close()
     }
     logger.info('stopped')
@@ -67,7 +74,9 @@ export function createPlugin(parts: PluginParts): Plugin {
       } catch (error) {
         logger.error('no health server', { reason: asKmsError(error).message })
       }
-      void probe.run(() => opening.sweep())
+      void probe.run(() => {
+        for (const cache of caches) cache.sweep()
+      })
     },
     async stop(reason) {
       leaving.abort()

@@ -17,6 +17,7 @@ export function sharedMetrics(metrics: Metrics): () => Metrics {
     return {
       requestFinished: (...event) => metrics.requestFinished(...event),
       backendCallFinished: (...event) => metrics.backendCallFinished(...event),
+      foreignDecoded: (...event) => metrics.foreignDecoded(...event),
       dekCacheLookup: (...event) => metrics.dekCacheLookup(...event),
       dekCacheSize(count) {
         ownCached = count

@@ -62,9 +62,19 @@ export interface LogConfig {
   readonly allValues: boolean
 }
 
-/** One entry under `keys`; all but `backend` is that backend's own, checked by its own schema. */
+/** One format of another plugin that a key decodes; all but `format` is that format's own. */
+export interface DecodeConfig {
+  readonly format: string
+  readonly [option: string]: unknown
+}
+
+/** One entry under `keys`; what has no name here is its backend's own, checked by that backend's schema. */
 export interface KeyConfig {
   readonly backend: string
+  /** Formats of other plugins whose values this key opens. */
+  readonly decode?: readonly DecodeConfig[]
+  /** Whether values may be opened that nothing protects against alteration. */
+  readonly allowUnauthenticated?: boolean
   readonly [setting: string]: unknown
 }
 

@@ -48,6 +48,20 @@ export const errorCodes = {
     meaning: 'The ciphertext is not an envelope that this version can read. No key was asked.',
     action: 'Run `kmsplugin inspect` on the stored value: it was cut, damaged, or made by another plugin.',
   },
+  ERR_VALUE_FOREIGN: {
+    fault: 'operator',
+    retryable: false,
+    meaning: 'Another plugin made this value, and no key of the configuration decodes its format.',
+    action:
+      'Add the format to `decode` of the key that the other plugin used (docs/migrate/). `kmsplugin inspect` names it.',
+  },
+  ERR_VALUE_UNAUTHENTICATED: {
+    fault: 'operator',
+    retryable: false,
+    meaning: 'Nothing in this value of another plugin shows whether it was altered.',
+    action:
+      'Set `allowUnauthenticated: true` on the key that decodes it, for as long as such values are rewritten.',
+  },
   ERR_KEY_ID_MISMATCH: {
     fault: 'data',
     retryable: false,

@@ -1,3 +1,4 @@
+import type { NativeCiphertext } from './foreign.js'
 import type { KeyId } from './key_id.js'
 
 /** Length of every DEK: 256 bits. */
@@ -64,6 +65,16 @@ export interface KeyWrapper {
    * @returns {@link DEK_BYTES} bytes that the caller owns and wipes.
    */
   unwrap(wrapped: WrappedDek, options: CallOptions): Promise<Uint8Array>
+
+  /**
+   * Decrypts, with the service's own operation, what another plugin had this KEK encrypt; or another key of the same
+   * service, where `keyName` says so and the backend allows it. Absent where a backend has no such operation.
+   *
+   * Fails as {@link unwrap} does: bad data never looks like a fault of the backend.
+   *
+   * @returns Bytes of any length that the caller owns and wipes.
+   */
+  decryptNative?(ciphertext: NativeCiphertext, options: CallOptions): Promise<Uint8Array>
 
   /** Releases sessions, sockets and processes. Safe to call twice. Pending calls fail with `ERR_SHUTTING_DOWN`. */
   close(): Promise<void>

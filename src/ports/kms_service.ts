@@ -12,7 +12,7 @@ export interface KmsService {
   encrypt(plaintext: Uint8Array, maxCiphertextBytes: number, options: CallOptions): Promise<EncryptResult>
 
   /**
-   * Opens a ciphertext of {@link encrypt}.
+   * Opens a ciphertext of {@link encrypt}, or of another plugin whose format a key of the configuration decodes.
    *
    * @returns Bytes that the caller owns and wipes.
    */
@@ -37,6 +37,8 @@ export interface DecryptRequest {
   readonly ciphertext: Uint8Array
   /** KMS v2 says which key id it stored; v1 sends the ciphertext alone. */
   readonly keyId?: string
+  /** Stored by KMS v2. We write none; other plugins do. */
+  readonly annotations?: Readonly<Record<string, Uint8Array>>
 }
 
 export interface ServiceStatus {

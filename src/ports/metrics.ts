@@ -8,7 +8,7 @@ export type ApiVersion = 'v1' | 'v2'
 export type ApiOperation = 'encrypt' | 'decrypt' | 'status' | 'version'
 
 /** A call on the port `KeyWrapper` that may leave the process. */
-export type BackendOperation = 'wrap' | 'unwrap' | 'currentKeyId'
+export type BackendOperation = 'wrap' | 'unwrap' | 'currentKeyId' | 'decryptNative'
 
 /**
  * What the core and the adapters report, named by event rather than by instrument: whoever exports it decides
@@ -21,6 +21,8 @@ export interface Metrics {
   backendCallFinished(key: string, operation: BackendOperation, outcome: Outcome, seconds: number): void
   /** An envelope was opened with a DEK that was already unwrapped (`hit`) or that had to be (`miss`). */
   dekCacheLookup(result: 'hit' | 'miss'): void
+  /** A value that another plugin sealed was asked for; `format` is one of those that the config lists. */
+  foreignDecoded(format: string, outcome: Outcome): void
   /** How many unwrapped DEKs are held for opening. */
   dekCacheSize(count: number): void
   /** How many values the current sealing DEK has sealed. */

@@ -51,7 +51,7 @@ describe('a key id that no key made', () => {
     for (let i = 0; i < 5; i += 1) {
       expect(await outcomeOf(core.keys.unwrap(wrapped, core.within()))).toBe('ERR_KEY_UNKNOWN')
     }
-    expect(olds[0]!.calls).toEqual({ wrap: 0, unwrap: 1, currentKeyId: 0 })
+    expect(olds[0]!.calls).toEqual({ wrap: 0, unwrap: 1, currentKeyId: 0, decryptNative: 0 })
     expect(core.primary.totalCalls).toBe(0)
   })
 

@@ -37,9 +37,10 @@ function plugin({ failing, failures = [], restartDelayMs = 0 }: Circumstances = 
     },
   })
   core.primary.close = async () => void events.push('keys close')
-  const { probe, opening, keys, clock, logger } = core
+  const { probe, opening, foreign, keys, clock, logger } = core
+  const caches = [opening, foreign]
   const endpoints = { kms: endpoint('kms'), health: endpoint('health') }
-  const parts = { ...endpoints, probe, opening, keys, clock, logger, restartDelayMs }
+  const parts = { ...endpoints, probe, caches, keys, clock, logger, restartDelayMs }
   return { core, events, plugin: createPlugin(parts) }
 }
 
@@ -151,7 +152,7 @@ describe('check', () => {
     const old = new FaultyKeyWrapper('old', clock)
     const { preflight: it } = preflight([], { clock, decryptOnly: [old] })
     expect(await it.run()).toMatchObject([{ level: 'ok' }, { level: 'ok', subject: 'keys.old0' }])
-    expect(old.calls).toEqual({ wrap: 0, unwrap: 0, currentKeyId: 1 })
+    expect(old.calls).toEqual({ wrap: 0, unwrap: 0, currentKeyId: 1, decryptNative: 0 })
   })
 
   test('a primary that unwraps to other bytes is an error of the backend', async () => {

@@ -104,6 +104,7 @@ describe('numbers of several plugins in one registry', () => {
     view.requestFinished('v2', 'encrypt', 'OK', 1)
     view.backendCallFinished('aws-1', 'wrap', 'OK', 1)
     view.dekCacheLookup('hit')
+    view.foreignDecoded('aws-encryption-provider', 'OK')
     view.dekRenewed('aws-1')
     view.probeFinished('aws-1', 'OK')
     view.keyIdPublished('aws:a.b', 'aws:a.a')

@@ -46,11 +46,11 @@ describe('pace', () => {
 describe('what is asked', () => {
   test('a proved DEK is unwrapped; a new one is wrapped when the last is too old, and not before', async () => {
     const { core } = await run({ renewAfterMs: 100_000 })
-    expect(core.primary.calls).toEqual({ wrap: 1, unwrap: 1, currentKeyId: 1 })
+    expect(core.primary.calls).toEqual({ wrap: 1, unwrap: 1, currentKeyId: 1, decryptNative: 0 })
     await core.clock.advance(90_000)
-    expect(core.primary.calls).toEqual({ wrap: 1, unwrap: 4, currentKeyId: 4 })
+    expect(core.primary.calls).toEqual({ wrap: 1, unwrap: 4, currentKeyId: 4, decryptNative: 0 })
     await core.clock.advance(30_000)
-    expect(core.primary.calls).toEqual({ wrap: 2, unwrap: 5, currentKeyId: 5 })
+    expect(core.primary.calls).toEqual({ wrap: 2, unwrap: 5, currentKeyId: 5, decryptNative: 0 })
   })
 
   test('keys that only open are never asked to wrap, and not at all before a wrapped DEK of theirs is known', async () => {

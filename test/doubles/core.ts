@@ -2,15 +2,17 @@
 import { suitesByName } from '../../src/domain/cipher_suites.js'
 import { DekMaker } from '../../src/domain/dek_maker.js'
 import { EnvelopeKmsService } from '../../src/domain/envelope_kms_service.js'
+import { ForeignValues, type DecodingKey } from '../../src/domain/foreign_values.js'
 import { FreshDeks } from '../../src/domain/fresh_deks.js'
 import { Health } from '../../src/domain/health.js'
-import { KeyRing } from '../../src/domain/key_ring.js'
+import { KeyRing, type RingKey } from '../../src/domain/key_ring.js'
 import { ringKey } from '../../src/domain/keys.js'
 import { OpeningDeks } from '../../src/domain/opening_deks.js'
 import { Probe } from '../../src/domain/probe.js'
 import { Publication } from '../../src/domain/publication.js'
 import { ReusedDeks } from '../../src/domain/reused_deks.js'
 import type { CipherName } from '../../src/ports/config.js'
+import type { DescribeForeign, ForeignDecoder } from '../../src/ports/foreign.js'
 import type { CallOptions } from '../../src/ports/key_wrapper.js'
 import { FaultyKeyWrapper } from './faulty_key_wrapper.js'
 import { ManualClock } from './manual_clock.js'
@@ -43,6 +45,13 @@ export interface CoreParts {
   readonly primary?: FaultyKeyWrapper
   /** Under the names `old0`, `old1`, … */
   readonly decryptOnly?: readonly FaultyKeyWrapper[]
+  /** What the primary decodes, then `old0`, `old1`, … */
+  readonly decoders?: readonly (readonly ForeignDecoder[])[]
+  readonly describeForeign?: DescribeForeign
+}
+
+function decodingKey({ name, wrapper }: RingKey, decoders: readonly ForeignDecoder[]): DecodingKey {
+  return { name, wrapper, decoders }
 }
 
 export type Core = ReturnType<typeof buildCore>
@@ -69,6 +78,10 @@ export function buildCore(settings: Partial<CoreSettings> = {}, parts: CoreParts
       : new FreshDeks(maker, publication)
   const cache = { timeoutMs: s.dekCacheTimeoutMs, maxEntries: s.dekCacheSize }
   const opening = new OpeningDeks(keys, cache, clock, s.totalTimeoutMs, metrics)
+  const decoders = (parts.decoders ?? []).map((all, i) =>
+    decodingKey([keys.primary, ...keys.decryptOnly][i]!, all),
+  )
+  const foreign = new ForeignValues(decoders, cache, clock, s.totalTimeoutMs, metrics)
   const health = new Health(keys, publication, s.onBackendOutage, clock)
   const probePolicy = {
     intervalMs: s.probeIntervalMs,
@@ -80,6 +93,8 @@ export function buildCore(settings: Partial<CoreSettings> = {}, parts: CoreParts
     suite: suitesByName[s.cipher],
     sealing,
     opening,
+    foreign,
+    describeForeign: parts.describeForeign ?? (() => undefined),
     publication,
     health,
     clock,
@@ -97,6 +112,7 @@ export function buildCore(settings: Partial<CoreSettings> = {}, parts: CoreParts
     maker,
     sealing,
     opening,
+    foreign,
     health,
     probe,
     service,

@@ -8,6 +8,7 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { keyIdOf } from '../../src/adapters/backends/identity.js'
 import type { Clock } from '../../src/ports/clock.js'
 import { KmsError, type KmsErrorCode } from '../../src/ports/errors.js'
+import type { NativeCiphertext } from '../../src/ports/foreign.js'
 import { kekPart, type KeyId } from '../../src/ports/key_id.js'
 import type { CallOptions, KeyWrapper, Recognition, WrappedDek } from '../../src/ports/key_wrapper.js'
 import type { BackendOperation } from '../../src/ports/metrics.js'
@@ -30,7 +31,12 @@ interface Version {
 export class FaultyKeyWrapper implements KeyWrapper {
   readonly backend: string
   /** Begun calls by operation. */
-  readonly calls: Record<BackendOperation, number> = { wrap: 0, unwrap: 0, currentKeyId: 0 }
+  readonly calls: Record<BackendOperation, number> = {
+    wrap: 0,
+    unwrap: 0,
+    currentKeyId: 0,
+    decryptNative: 0,
+  }
   /** Every raw DEK that crossed this port, in either direction: the very buffers. */
   readonly rawDeks: Uint8Array[] = []
   /** The options of every call, in order. */
@@ -62,7 +68,7 @@ export class FaultyKeyWrapper implements KeyWrapper {
   }
 
   get totalCalls(): number {
-    return this.calls.wrap + this.calls.unwrap + this.calls.currentKeyId
+    return Object.values(this.calls).reduce((sum, count) => sum + count, 0)
   }
 
   /** A new KEK version wraps from now on; the old ones still unwrap. */
@@ -117,10 +123,7 @@ export class FaultyKeyWrapper implements KeyWrapper {
     this.rawDeks.push(dek)
     const spoil = await this.#answer('wrap', options)
     const { keyId, kek } = this.#versions[this.#current]!
-    const iv = randomBytes(IV_BYTES)
-    const cipher = createCipheriv('aes-256-gcm', kek, iv, { authTagLength: TAG_BYTES })
-    const bytes = Buffer.concat([iv, cipher.update(dek), cipher.final(), cipher.getAuthTag()])
-    return { keyId, bytes: spoil(bytes) }
+    return { keyId, bytes: spoil(seal(kek, dek)) }
   }
 
   async unwrap(wrapped: WrappedDek, options: CallOptions): Promise<Uint8Array> {
@@ -129,19 +132,33 @@ export class FaultyKeyWrapper implements KeyWrapper {
       throw new KmsError('ERR_KEY_UNKNOWN', 'another KEK wrapped this DEK')
     }
     const kek = this.#versions.find(({ keyId }) => keyId === wrapped.keyId)?.kek
-    if (kek === undefined || wrapped.bytes.length < IV_BYTES + TAG_BYTES) throw this.#tampered()
-    const body = Buffer.from(wrapped.bytes)
+    return spoil(this.#opened(kek, wrapped.bytes))
+  }
+
+  /** What another plugin would have had this KEK encrypt. */
+  encryptNative(plaintext: Uint8Array): Buffer {
+    return seal(this.#versions[this.#current]!.kek, plaintext)
+  }
+
+  async decryptNative({ bytes }: NativeCiphertext, options: CallOptions): Promise<Uint8Array> {
+    const spoil = await this.#answer('decryptNative', options)
+    return spoil(this.#opened(this.#versions[this.#current]!.kek, bytes))
+  }
+
+  #opened(kek: Buffer | undefined, bytes: Uint8Array): Buffer {
+    if (kek === undefined || bytes.length < IV_BYTES + TAG_BYTES) throw this.#tampered()
+    const body = Buffer.from(bytes)
     const decipher = createDecipheriv('aes-256-gcm', kek, body.subarray(0, IV_BYTES), {
       authTagLength: TAG_BYTES,
     })
     decipher.setAuthTag(body.subarray(-TAG_BYTES))
-    const dek = spoil(decipher.update(body.subarray(IV_BYTES, -TAG_BYTES)))
-    this.rawDeks.push(dek)
+    const plaintext = decipher.update(body.subarray(IV_BYTES, -TAG_BYTES))
+    this.rawDeks.push(plaintext)
     try {
       decipher.final()
-      return dek
+      return plaintext
     } catch {
-      dek.fill(0)
+      plaintext.fill(0)
       throw this.#tampered()
     }
   }
@@ -179,4 +196,10 @@ export class FaultyKeyWrapper implements KeyWrapper {
       return bytes
     }
   }
+}
+
+function seal(kek: Buffer, plaintext: Uint8Array): Buffer {
+  const iv = randomBytes(IV_BYTES)
+  const cipher = createCipheriv('aes-256-gcm', kek, iv, { authTagLength: TAG_BYTES })
+  return Buffer.concat([iv, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
 }

@@ -9,6 +9,7 @@ export class RecordingMetrics implements Metrics {
     requestFinished: [],
     backendCallFinished: [],
     dekCacheLookup: [],
+    foreignDecoded: [],
     dekCacheSize: [],
     dekSeals: [],
     dekRenewed: [],
@@ -28,6 +29,10 @@ export class RecordingMetrics implements Metrics {
 
   dekCacheLookup(...event: Events['dekCacheLookup'][number]): void {
     this.events.dekCacheLookup.push(event)
+  }
+
+  foreignDecoded(...event: Events['foreignDecoded'][number]): void {
+    this.events.foreignDecoded.push(event)
   }
 
   dekCacheSize(...event: Events['dekCacheSize'][number]): void {

@@ -1,6 +1,7 @@
 /** The config file as the rest of the program sees it: load, print, explain. Knows no backend. */
 import { resolve } from 'node:path'
 import type { Config, ConfigProblem, ConfigResult, ConfigSource } from '../../ports/config.js'
+import type { FormatSchemas } from './decode.js'
 import { unknownKey } from './hints.js'
 import { fileSchema } from './json_schema.js'
 import { readKeys, type BackendSchemas } from './keys.js'
@@ -17,8 +18,9 @@ import { sectionNames } from './settings.js'
  * @param backends By name, what loads the zod schema of that backend's settings. Each is a strict object with
  *   `backend: z.literal(<name>)`, has a `.describe()` on every setting, and reads what it returned back to the
  *   same, so that a printed config loads. Only the backends that a file names are loaded for it.
+ * @param formats By name, what may stand in `decode`.
  */
-export function createConfigSource(backends: BackendSchemas): ConfigSource {
+export function createConfigSource(backends: BackendSchemas, formats: FormatSchemas = {}): ConfigSource {
   return {
     load: async (file) => {
       const read = await readConfigFile(file)
@@ -28,17 +30,17 @@ export function createConfigSource(backends: BackendSchemas): ConfigSource {
       const { parsed } = yaml
       const layout = inOurLayout(parsed.root, resolve(file))
       const isGiven = (place: Path) => parsed.lineOf(place) !== undefined
-      return validate(layout, isGiven, (mistakes) => located(mistakes, parsed), backends)
+      return validate(layout, isGiven, (mistakes) => located(mistakes, parsed), backends, formats)
     },
     read: async (root, placeOf) => {
       const layout: OurLayout = { root, mistakes: [], notices: [], placeOf: (path) => path }
       const named = (mistakes: readonly Mistake[]) => uniqueProblems(mistakes.map(problemAt(placeOf)))
-      return validate(layout, (path) => isIn(root, path), named, backends)
+      return validate(layout, (path) => isIn(root, path), named, backends, formats)
     },
     print: printConfig,
     schema: async () => {
       const loaded = Object.entries(backends).map(async ([name, load]) => [name, await load()] as const)
-      return fileSchema(Object.fromEntries(await Promise.all(loaded)))
+      return fileSchema(Object.fromEntries(await Promise.all(loaded)), formats)
     },
   }
 }
@@ -54,9 +56,10 @@ async function validate(
   isGiven: (place: Path) => boolean,
   told: (mistakes: readonly Mistake[]) => readonly ConfigProblem[],
   backends: BackendSchemas,
+  formats: FormatSchemas,
 ): Promise<ConfigResult> {
   const { config: settings, mistakes } = readProcessSettings(root)
-  const { primary, keys, mistakes: keyMistakes } = await readKeys(root, backends)
+  const { primary, keys, mistakes: keyMistakes } = await readKeys(root, backends, formats)
   const single = [...unknownSections(root), ...mistakes, ...keyMistakes]
   const isSaid = (path: Path): boolean => {
     const place = placeOf(path)

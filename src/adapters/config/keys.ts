@@ -1,6 +1,7 @@
 /** Are the keys right, each by the schema of its backend, and which of them is primary? */
 import type { z } from 'zod'
 import type { KeyConfig } from '../../ports/config.js'
+import { decodeSettings, readDecoding, type FormatSchemas } from './decode.js'
 import { nearest } from './hints.js'
 import { EMPTY_VALUE, shown, type Mistake } from './mistake.js'
 import { secretMistakes } from './secrets.js'
@@ -23,6 +24,7 @@ export interface Keys {
 export async function readKeys(
   root: Readonly<Record<string, unknown>>,
   schemas: BackendSchemas,
+  formats: FormatSchemas,
 ): Promise<Keys> {
   const entries = Object.entries(mappingOf(root['keys']) ?? {})
   const names = entries.map(([name]) => name)
@@ -30,7 +32,7 @@ export async function readKeys(
   const mistakes = primaryMistakes(root['primary'], names)
   if (entries.length === 0) mistakes.push({ path: ['keys'], text: keysText(root['keys']) })
   for (const [name, value] of entries) {
-    const entry = await readEntry(name, value, schemas)
+    const entry = await readEntry(name, value, schemas, formats)
     if ('mistakes' in entry) mistakes.push(...entry.mistakes)
     else keys[name] = entry.settings
   }
@@ -55,7 +57,12 @@ function primaryMistakes(value: unknown, names: readonly string[]): Mistake[] {
 
 type Entry = { readonly settings: KeyConfig } | { readonly mistakes: readonly Mistake[] }
 
-async function readEntry(name: string, value: unknown, schemas: BackendSchemas): Promise<Entry> {
+async function readEntry(
+  name: string,
+  value: unknown,
+  schemas: BackendSchemas,
+  formats: FormatSchemas,
+): Promise<Entry> {
   const path = ['keys', name]
   const nameMistakes: Mistake[] = keyNameForm.test(name)
     ? []
@@ -74,9 +81,15 @@ async function readEntry(name: string, value: unknown, schemas: BackendSchemas):
       mistakes: [...nameMistakes, { path: [...path, 'backend'], text }, ...secretMistakes(entry, path)],
     }
   }
-  const checked = await check(entry, path, schema)
-  if ('settings' in checked && nameMistakes.length === 0) return checked
-  return { mistakes: [...nameMistakes, ...('mistakes' in checked ? checked.mistakes : [])] }
+  const { decode, allowUnauthenticated, ...own } = entry
+  const checked = await check(own, path, schema)
+  const { decoding, mistakes } = readDecoding({ decode, allowUnauthenticated, backend }, path, formats)
+  if ('settings' in checked && nameMistakes.length + mistakes.length === 0) {
+    return { settings: { ...checked.settings, ...decoding } }
+  }
+  return {
+    mistakes: [...nameMistakes, ...('mistakes' in checked ? checked.mistakes : []), ...mistakes],
+  }
 }
 
 function backendText(value: unknown, known: readonly string[]): string {
@@ -97,7 +110,7 @@ async function check(entry: object, path: readonly string[], load: () => Promise
   const result = await schema.safeParseAsync(entry)
   if (result.success && secrets.length === 0) return { settings: result.data as KeyConfig }
   const told = new Set(secrets.map((mistake) => mistake.path.join('.')))
-  const issues = result.success ? [] : issueMistakes(result.error, entry, path, schema)
+  const issues = result.success ? [] : issueMistakes(result.error, entry, path, schema, decodeSettings)
   return { mistakes: [...secrets, ...issues.filter((mistake) => !told.has(mistake.path.join('.')))] }
 }
 

@@ -1,6 +1,7 @@
 /** How does a config read as YAML, with every default in sight and no secret? */
 import { stringify } from 'yaml'
 import type { Config } from '../../ports/config.js'
+import { written } from './decode.js'
 import { masked } from './secrets.js'
 import { rows } from './settings.js'
 
@@ -13,6 +14,8 @@ export function printConfig(config: Config): string {
   }
   // Aliases are refused on reading; long lines stay whole, since folding is hard to read and to grep.
   const options = { version: '1.2', schema: 'core', aliasDuplicateObjects: false, lineWidth: 0 } as const
-  const keys = Object.fromEntries(Object.entries(config.keys).map(([name, entry]) => [name, masked(entry)]))
+  const keys = Object.fromEntries(
+    Object.entries(config.keys).map(([name, entry]) => [name, masked(written(entry))]),
+  )
   return stringify({ ...file, primary: config.primary, keys }, options)
 }

@@ -2,6 +2,7 @@
 import { stringify } from 'yaml'
 import type { z } from 'zod'
 import { jsonSchemaOf, type JsonSchema } from './backend_schema.js'
+import { decodeMeaning, type FormatSchemas } from './decode.js'
 import { CONFIG_MAX_BYTES } from './read_file.js'
 import { rules } from './rules.js'
 import { rows, sectionNames, type SectionName } from './settings.js'
@@ -10,13 +11,18 @@ import { rows, sectionNames, type SectionName } from './settings.js'
  * The reference as Markdown, the same for the same tables.
  *
  * @param backends The schema of each backend's settings by its name, in the order to show them.
+ * @param formats What may stand in `decode` of a key, in the order to show it.
  */
-export function configurationReference(backends: Readonly<Record<string, z.ZodType>>): string {
+export function configurationReference(
+  backends: Readonly<Record<string, z.ZodType>>,
+  formats: FormatSchemas = {},
+): string {
   const parts = [
     introduction,
     ...sectionNames.map(sectionPart),
     `## Rules between settings\n\n${rules.map(({ text }) => `- ${text}`).join('\n')}`,
     keysIntroduction(Object.keys(backends)),
+    decodePart(formats),
     ...Object.entries(backends).map(([name, schema]) => backendPart(name, schema)),
   ]
   return `${parts.join('\n\n')}\n`
@@ -70,6 +76,35 @@ To rotate: add the new key, move \`primary\` to it, have kube-apiserver rewrite 
 when nothing in etcd needs it. An entry that is removed too early makes its Secrets unreadable until it is back.
 
 Each entry has \`backend\`, which is ${backends.map((name) => `\`${name}\``).join(' or ')}, and the settings of that backend.`
+}
+
+function decodePart(formats: FormatSchemas): string {
+  const protection = { all: 'yes', some: 'some of them', none: 'no' }
+  const lines = Object.entries(formats).map(([name, { backends, authenticated }]) => [
+    `\`${name}\``,
+    backends.map((backend) => `\`${backend}\``).join(', '),
+    protection[authenticated],
+    authenticated === 'all' ? '' : '`allowUnauthenticated: true`',
+  ])
+  const options = Object.entries(formats).flatMap(([name, { options: schema }]) => {
+    const own = backendLines(jsonSchemaOf(schema), '')
+    return own.length === 0 ? [] : [`### Options of ${name}\n\n${table(own)}`]
+  })
+  return [
+    `## Values of other plugins
+
+Every key may also have:
+
+${table([
+  ['`decode`', 'none', 'list', decodeMeaning.decode],
+  ['`allowUnauthenticated`', '`false`', '`true` or `false`', decodeMeaning.allowUnauthenticated],
+])}
+
+| Format | Keys of | Protected against alteration | Needs |
+| --- | --- | --- | --- |
+${lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n')}`,
+    ...options,
+  ].join('\n\n')
 }
 
 function backendPart(name: string, schema: z.ZodType): string {

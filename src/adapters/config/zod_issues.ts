@@ -9,18 +9,20 @@ import { EMPTY_VALUE, type Mistake } from './mistake.js'
  *
  * @param entry What was parsed.
  * @param path Where `entry` stands in the file.
+ * @param also Settings of the entry that the schema does not know, for hints.
  */
 export function issueMistakes(
   error: z.ZodError,
   entry: unknown,
   path: readonly string[],
   schema: z.ZodType,
+  also: readonly string[] = [],
 ): readonly Mistake[] {
   return error.issues.flatMap((issue) => {
     const inner = issue.path.map(String)
     const here = [...path, ...inner]
     if (issue.code === 'unrecognized_keys') {
-      const known = propertyNames(jsonSchemaOf(schema), inner)
+      const known = [...propertyNames(jsonSchemaOf(schema), inner), ...(inner.length === 0 ? also : [])]
       return issue.keys.map((key) => ({ path: [...here, key], text: unknownKey(key, known) }))
     }
     return [{ path: here, text: issueText(issue, valueAt(entry, inner)) }]

@@ -4,9 +4,10 @@
  * The payload is a 16-bit big-endian length, that many bytes from the plugin's EncryptResponse, and the data under
  * its own DEK (staging/src/k8s.io/apiserver/pkg/storage/value/encrypt/envelope/envelope.go).
  */
+import type { StoredValue } from '../../ports/foreign.js'
 import { splitName } from './prefix.js'
 import { printable } from './report.js'
-import { GCM_OVERHEAD_BYTES, splitAnyway, type ExplainScheme } from './scheme.js'
+import { addPlugin, GCM_OVERHEAD_BYTES, splitAnyway, type ExplainScheme } from './scheme.js'
 
 const LENGTH_BYTES = 2
 
@@ -33,13 +34,8 @@ export const explainKmsV1: ExplainScheme = (value, nameAt, report, context) => {
   report.add('encrypted DEK bytes', wrappedDek.length)
   report.add('encrypted data bytes', dataBytes)
   report.add('data cipher', 'AES-GCM, or AES-CBC where Kubernetes before 1.25 wrote it')
-  const envelope = context.describeEnvelope(wrappedDek)
-  if (envelope === undefined) {
-    report.note('the encrypted DEK is no envelope of kmsplugin: another plugin made it, or it is damaged')
-  } else {
-    report.addEnvelope(envelope, context.keyNames)
-  }
-  const plugin = envelope === undefined ? 'a plugin other than kmsplugin, or damaged' : 'kmsplugin'
+  const stored: StoredValue = { ciphertext: wrappedDek, keyId: undefined, annotations: {} }
+  const plugin = addPlugin('the encrypted DEK', stored, report, context)
   return report.finish(`Encrypted by kube-apiserver with the KMS v1 provider "${provider}" and ${plugin}`)
 }
 

@@ -1,5 +1,6 @@
 /** What does a value of a KMS v2 provider say without any key? */
 import { createHash } from 'node:crypto'
+import type { StoredValue } from '../../ports/foreign.js'
 import {
   ANNOTATION,
   ANNOTATIONS_MAX_BYTES,
@@ -12,7 +13,7 @@ import {
 } from './encrypted_object.js'
 import { readMessage, type Message } from './protobuf.js'
 import { printable, utf8, type Report } from './report.js'
-import { splitAnyway, type ExplainScheme, type SchemeContext } from './scheme.js'
+import { addPlugin, splitAnyway, type ExplainScheme, type SchemeContext } from './scheme.js'
 import type { Bytes } from './wire.js'
 
 export const explainKmsV2: ExplainScheme = (value, nameAt, report, context) => {
@@ -25,9 +26,10 @@ export const explainKmsV2: ExplainScheme = (value, nameAt, report, context) => {
   addBreak('the EncryptedObject', object, report)
   const keyId = addKeyId(object, report, context)
   addDekSourceType(object, report)
-  const plugin = addDekSource(object, keyId, report, context)
+  const annotations = readAnnotations(object.every('annotations'))
+  const plugin = addDekSource(object, keyId, annotations.values, report, context)
   addData(object, report)
-  addAnnotations(object.every('annotations'), report)
+  addAnnotations(annotations, report)
   addOddities('the EncryptedObject', object, report)
   return report.finish(`Encrypted by kube-apiserver with the KMS v2 provider "${provider}"${plugin}`)
 }
@@ -66,6 +68,7 @@ function addDekSourceType(object: EncryptedObject, report: Report): void {
 function addDekSource(
   object: EncryptedObject,
   outerKeyId: string | undefined,
+  annotations: StoredValue['annotations'],
   report: Report,
   context: SchemeContext,
 ): string {
@@ -81,20 +84,15 @@ function addDekSource(
       `the encrypted DEK source at byte ${source.at} is longer than ${DEK_SOURCE_MAX_BYTES} bytes`,
     )
   }
+  const stored: StoredValue = { ciphertext: source.bytes, keyId: outerKeyId, annotations }
+  const plugin = addPlugin('the encrypted DEK source', stored, report, context)
   const envelope = context.describeEnvelope(source.bytes)
-  if (envelope === undefined) {
-    report.note(
-      'the encrypted DEK source is no envelope of kmsplugin: another plugin made it, or it is damaged',
-    )
-    return ' and a plugin other than kmsplugin, or damaged'
-  }
-  report.addEnvelope(envelope, context.keyNames)
-  if (outerKeyId !== undefined && outerKeyId !== envelope.keyId) {
+  if (envelope !== undefined && outerKeyId !== undefined && outerKeyId !== envelope.keyId) {
     report.problem(
       `the key id beside the envelope at byte ${source.at} is not the one inside: parts of two values were mixed`,
     )
   }
-  return ' and kmsplugin'
+  return ` and ${plugin}`
 }
 
 function addData(object: EncryptedObject, report: Report): void {
@@ -116,20 +114,38 @@ function addData(object: EncryptedObject, report: Report): void {
   }
 }
 
+interface Annotations {
+  /** Those before the first that breaks. */
+  readonly values: StoredValue['annotations']
+  readonly messages: readonly { readonly at: number; readonly message: Message<'key' | 'value'> }[]
+}
+
 /** Stops at the first annotation that breaks: one problem is enough, and odd bytes can hold thousands. */
-function addAnnotations(entries: readonly Bytes[], report: Report): void {
+function readAnnotations(entries: readonly Bytes[]): Annotations {
+  const values: [string, Uint8Array][] = []
+  const messages: { at: number; message: Message<'key' | 'value'> }[] = []
+  for (const { bytes, at } of entries) {
+    const message = readMessage(bytes, at, ANNOTATION)
+    messages.push({ at, message })
+    const key = utf8(message.bytes('key')?.bytes ?? new Uint8Array())
+    if (key === undefined || message.broken !== undefined) break
+    values.push([key, message.bytes('value')?.bytes ?? new Uint8Array()])
+  }
+  return { values: Object.fromEntries(values), messages }
+}
+
+function addAnnotations({ messages }: Annotations, report: Report): void {
   const keys: string[] = []
   let totalBytes = 0
-  for (const entry of entries) {
-    const annotation = readMessage(entry.bytes, entry.at, ANNOTATION)
-    addBreak('an annotation', annotation, report)
-    addOddities('an annotation', annotation, report)
-    const key = annotation.bytes('key')
+  for (const { at, message } of messages) {
+    addBreak('an annotation', message, report)
+    addOddities('an annotation', message, report)
+    const key = message.bytes('key')
     const text = utf8(key?.bytes ?? new Uint8Array())
-    if (text === undefined) report.problem(`the annotation key at byte ${key?.at ?? entry.at} is not UTF-8`)
-    if (text === undefined || annotation.broken !== undefined) break
+    if (text === undefined) report.problem(`the annotation key at byte ${key?.at ?? at} is not UTF-8`)
+    if (text === undefined || message.broken !== undefined) break
     keys.push(text)
-    totalBytes += (key?.bytes.length ?? 0) + (annotation.bytes('value')?.bytes.length ?? 0)
+    totalBytes += (key?.bytes.length ?? 0) + (message.bytes('value')?.bytes.length ?? 0)
   }
   report.add('annotation keys', keys.length === 0 ? 'none' : printable(keys.join(', ')))
   if (totalBytes > ANNOTATIONS_MAX_BYTES) {

@@ -4,6 +4,7 @@
  * Rule: a value is well formed as long as no problem was found, and nothing that stands in etcd reaches a terminal
  * unescaped or without a bound.
  */
+import type { ForeignExplanation } from '../../ports/foreign.js'
 import type { EnvelopeFields, ExplainedField, Explanation } from '../../ports/operations.js'
 import { isKeyId, kekPart } from '../../ports/key_id.js'
 
@@ -45,6 +46,13 @@ export class Report {
     this.add('envelope wrapped DEK bytes', envelope.wrappedDekBytes)
     this.add('envelope ciphertext bytes', envelope.ciphertextBytes)
     this.add('envelope bytes', envelope.totalBytes)
+  }
+
+  /** What a value of another plugin says about itself. */
+  addForeign({ format, fields, problem }: ForeignExplanation): void {
+    this.add('foreign format', format)
+    for (const { label, value } of fields) this.add(`${format} ${label}`, printable(value))
+    if (problem !== undefined) this.problem(`it is not of the format ${format} to its end: ${problem}`)
   }
 
   /** @param summary What the value is, without its full stop; the first problem is added to it. */

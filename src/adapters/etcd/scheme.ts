@@ -1,10 +1,12 @@
 /** What does every scheme of stored values get, and what do they share? */
+import type { DescribeForeign, StoredValue } from '../../ports/foreign.js'
 import type { DescribeEnvelope, Explanation } from '../../ports/operations.js'
 import { NAME_MAX_BYTES, splitName, type Split } from './prefix.js'
 import type { Report } from './report.js'
 
 export interface SchemeContext {
   readonly describeEnvelope: DescribeEnvelope
+  readonly describeForeign: DescribeForeign
   readonly keyNames: ReadonlyMap<string, string> | undefined
 }
 
@@ -45,4 +47,29 @@ export function splitAnyway(
     )
   }
   return split
+}
+
+/**
+ * Explains what a plugin made: an envelope of ours, or a value of another.
+ *
+ * @returns Who made it, for the summary.
+ */
+export function addPlugin(
+  what: string,
+  stored: StoredValue,
+  report: Report,
+  { describeEnvelope, describeForeign, keyNames }: SchemeContext,
+): string {
+  const envelope = describeEnvelope(stored.ciphertext)
+  if (envelope !== undefined) {
+    report.addEnvelope(envelope, keyNames)
+    return 'kmsplugin'
+  }
+  const foreign = describeForeign(stored)
+  if (foreign !== undefined) {
+    report.addForeign(foreign)
+    return foreign.writtenBy
+  }
+  report.note(`${what} is no envelope of kmsplugin: another plugin made it, or it is damaged`)
+  return 'a plugin other than kmsplugin, or damaged'
 }

@@ -4,6 +4,7 @@
  * The grammar of everything that kube-apiserver stores, told apart by the first bytes alone. Pure: no I/O, no key,
  * and odd bytes are an answer, never an error.
  */
+import type { DescribeForeign } from '../../ports/foreign.js'
 import type { DescribeEnvelope, Explanation, ValueExplainer } from '../../ports/operations.js'
 import { explainJson, explainProtobuf, isJson, isProtobuf } from './identity.js'
 import { explainKmsV1 } from './kms_v1.js'
@@ -25,12 +26,16 @@ const schemes: ReadonlyMap<string, ExplainScheme> = new Map([
 /**
  * Explains values as etcd holds them, and bare envelopes of ours (an EncryptResponse's ciphertext).
  *
+ * @param describeForeign Reads the values of other plugins; must not throw either.
  * @param describeEnvelope Reads the envelopes of this program; must not throw on bytes that are none.
  */
-export function createValueExplainer(describeEnvelope: DescribeEnvelope): ValueExplainer {
+export function createValueExplainer(
+  describeEnvelope: DescribeEnvelope,
+  describeForeign: DescribeForeign = () => undefined,
+): ValueExplainer {
   return {
     explain(value, keyNames) {
-      const context: SchemeContext = { describeEnvelope, keyNames }
+      const context: SchemeContext = { describeEnvelope, describeForeign, keyNames }
       const report = new Report()
       report.add('value bytes', value.length)
       const prefix = readPrefix(value)
@@ -61,6 +66,13 @@ function explainBare(value: Uint8Array, report: Report, context: SchemeContext):
   if (envelope !== undefined) {
     report.addEnvelope(envelope, context.keyNames)
     return report.finish('An envelope of kmsplugin by itself, without the prefix that kube-apiserver stores')
+  }
+  const foreign = context.describeForeign({ ciphertext: value, keyId: undefined, annotations: {} })
+  if (foreign !== undefined) {
+    report.addForeign(foreign)
+    return report.finish(
+      `A value of ${foreign.writtenBy} by itself, without the prefix that kube-apiserver stores`,
+    )
   }
   report.problem('the bytes at byte 0 begin no form that kube-apiserver stores, and no envelope of kmsplugin')
   return report.finish('Unknown')

@@ -12,7 +12,7 @@ export const V2_CIPHERTEXT_MAX_BYTES = 1024
 /** `KeyIDMaxSize` there. */
 const KEY_ID_MAX_BYTES = 1024
 
-/** `AnnotationsMaxSize` there. We write none, so none is ever read back. */
+/** `AnnotationsMaxSize` there. We write none; other plugins, whose values we read, do. */
 const ANNOTATIONS_MAX_BYTES = 32 * 1024
 
 export function kmsV2(service: KmsService, deps: UnaryDeps): UntypedServiceImplementation {
@@ -51,7 +51,7 @@ export function kmsV2(service: KmsService, deps: UnaryDeps): UntypedServiceImple
       handle: async ({ ciphertext, keyId, annotations }, options, log) => {
         checkDecrypt(ciphertext, keyId, annotations)
         if (isKeyId(keyId)) log({ keyId })
-        return { plaintext: await service.decrypt({ ciphertext, keyId }, options) }
+        return { plaintext: await service.decrypt({ ciphertext, keyId, annotations }, options) }
       },
     }),
   }

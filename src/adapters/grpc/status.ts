@@ -19,6 +19,14 @@ export const wireErrors = {
   ERR_KEY_ID_MISMATCH: rejected,
   ERR_DECRYPTION_FAILED: rejected,
   ERR_KEY_UNKNOWN: { status: grpcStatus.FAILED_PRECONDITION, text: 'key id unknown to this plugin' },
+  ERR_VALUE_FOREIGN: {
+    status: grpcStatus.FAILED_PRECONDITION,
+    text: 'value of another plugin, not configured',
+  },
+  ERR_VALUE_UNAUTHENTICATED: {
+    status: grpcStatus.FAILED_PRECONDITION,
+    text: 'value without authentication, not allowed',
+  },
   ERR_KEY_NOT_FOUND: { status: grpcStatus.FAILED_PRECONDITION, text: 'KEK not found' },
   ERR_KEY_DISABLED: { status: grpcStatus.FAILED_PRECONDITION, text: 'KEK disabled' },
   ERR_KEY_PENDING_DELETION: { status: grpcStatus.FAILED_PRECONDITION, text: 'KEK pending deletion' },

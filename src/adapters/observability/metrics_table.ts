@@ -65,6 +65,22 @@ export const ownMetrics = {
     alert:
       'None. Many misses long after a start: raise `envelope.dekCacheSize` or `envelope.dekCacheTimeout`.',
   },
+  foreignDecrypts: {
+    name: 'kmsplugin_foreign_decrypts_total',
+    type: 'counter',
+    labels: ['format', 'code'],
+    meaning: 'Decrypts of values that another plugin made, by the format that `decode` lists.',
+    alert:
+      'None while values are rewritten. No increase since every value was rewritten and every kube-apiserver was restarted: take the format out of `decode`.',
+  },
+  foreignLastDecrypt: {
+    name: 'kmsplugin_foreign_last_decrypt_timestamp_seconds',
+    type: 'gauge',
+    labels: ['format'],
+    meaning:
+      'When a value of that format was last asked for, in seconds since 1970; 0: not since the plugin started.',
+    alert: 'None: `time() - …` says for how long the format was not needed.',
+  },
   dekCacheSize: {
     name: 'kmsplugin_dek_cache_size',
     type: 'gauge',

@@ -24,6 +24,8 @@ export interface PrometheusMetricsOptions {
   readonly node: string
   /** Asked at each scrape; never falls. */
   readonly droppedLogLines: () => number
+  /** The formats of other plugins that the configuration decodes: each has a series from the start. */
+  readonly foreignFormats?: readonly string[]
 }
 
 /** Its own registry: two graphs in one process do not share a number. */
@@ -39,6 +41,8 @@ export function createPrometheusMetrics(options: PrometheusMetricsOptions): Prom
   const backendCalls = counter(ownMetrics.backendCalls)
   const backendCallSeconds = histogram(ownMetrics.backendCallSeconds)
   const dekCacheLookups = counter(ownMetrics.dekCacheLookups)
+  const foreignDecrypts = counter(ownMetrics.foreignDecrypts)
+  const foreignLastDecrypt = gauge(ownMetrics.foreignLastDecrypt)
   const dekCacheSize = gauge(ownMetrics.dekCacheSize)
   const dekSeals = gauge(ownMetrics.dekSeals)
   const dekRenewals = counter(ownMetrics.dekRenewals)
@@ -54,6 +58,10 @@ export function createPrometheusMetrics(options: PrometheusMetricsOptions): Prom
 
   dekCacheLookups.inc({ result: 'hit' }, 0)
   dekCacheLookups.inc({ result: 'miss' }, 0)
+  for (const format of options.foreignFormats ?? []) {
+    foreignDecrypts.inc({ format, code: 'OK' }, 0)
+    foreignLastDecrypt.set({ format }, 0)
+  }
   const seenOperations = new Set<string>()
 
   return {
@@ -71,6 +79,10 @@ export function createPrometheusMetrics(options: PrometheusMetricsOptions): Prom
       backendCallSeconds.observe({ key, operation }, finite(seconds))
     },
     dekCacheLookup: (result) => dekCacheLookups.inc({ result }),
+    foreignDecoded(format, outcome) {
+      foreignDecrypts.inc({ format, code: codeOf(outcome) })
+      foreignLastDecrypt.setToCurrentTime({ format })
+    },
     dekCacheSize: (count) => dekCacheSize.set(finite(count)),
     dekSeals: (count) => dekSeals.set(finite(count)),
     dekRenewed: (key) => dekRenewals.inc({ key }),

@@ -4,6 +4,7 @@ import { backends } from '../../../src/adapters/backends/index.js'
 import { createConfigSource } from '../../../src/adapters/config/config_source.js'
 import { configurationReference } from '../../../src/adapters/config/reference.js'
 import { rows } from '../../../src/adapters/config/settings.js'
+import { formatSchemas } from '../../../src/container.js'
 import { fakeSchemas, fileWith } from './fixtures.js'
 
 const projectFile = (path: string): URL => new URL(`../../../${path}`, import.meta.url)
@@ -47,13 +48,13 @@ describe('with the registered backends', () => {
       async (): Promise<z.ZodType> => (await load()).settings,
     ]),
   )
-  const source = createConfigSource(schemas)
+  const source = createConfigSource(schemas, formatSchemas)
 
   test('docs/configuration.md is what the tables say; `npm run docs` writes it', async () => {
     const loaded = await Promise.all(
       Object.entries(schemas).map(async ([name, load]) => [name, await load()] as const),
     )
-    const reference = configurationReference(Object.fromEntries(loaded))
+    const reference = configurationReference(Object.fromEntries(loaded), formatSchemas)
     await expect(reference).toMatchFileSnapshot('../../../docs/configuration.md')
   })
 

@@ -15,6 +15,7 @@ function makeUsed(): PrometheusMetrics {
   metrics.requestFinished('v2', 'encrypt', 'OK', 0.002)
   metrics.backendCallFinished('hsm', 'wrap', 'OK', 0.02)
   metrics.dekCacheLookup('hit')
+  metrics.foreignDecoded('vault-kubernetes-kms', 'OK')
   metrics.dekCacheSize(1)
   metrics.dekSeals(1)
   metrics.dekRenewed('hsm')
@@ -178,6 +179,27 @@ describe('the events of the port', () => {
     metrics.tokenHealth('hsm', '1:k8s-b', false)
     const of = async (token: string) => valueOf(metrics, 'kmsplugin_hsm_token_up', { key: 'hsm', token })
     expect([await of('0:k8s-a'), await of('1:k8s-b')]).toEqual([1, 0])
+  })
+
+  test('each configured format has its series from the start, so that silence is seen as silence', async () => {
+    const metrics = createPrometheusMetrics({
+      version: '1',
+      node: 'v20',
+      droppedLogLines: () => 0,
+      foreignFormats: ['vault-kubernetes-kms', 'ibm-kmsplugin'],
+    })
+    const before = Date.now() / 1000
+    metrics.foreignDecoded('vault-kubernetes-kms', 'OK')
+    metrics.foreignDecoded('vault-kubernetes-kms', 'ERR_DECRYPTION_FAILED')
+    const count = async (format: string, code: string) =>
+      valueOf(metrics, 'kmsplugin_foreign_decrypts_total', { format, code })
+    expect(await count('vault-kubernetes-kms', 'OK')).toBe(1)
+    expect(await count('vault-kubernetes-kms', 'ERR_DECRYPTION_FAILED')).toBe(1)
+    expect(await count('ibm-kmsplugin', 'OK')).toBe(0)
+    const last = async (format: string) =>
+      valueOf(metrics, 'kmsplugin_foreign_last_decrypt_timestamp_seconds', { format })
+    expect(await last('vault-kubernetes-kms')).toBeGreaterThanOrEqual(before)
+    expect(await last('ibm-kmsplugin')).toBe(0)
   })
 
   test('only the current key id is shown, hashed as kube-apiserver hashes it', async () => {

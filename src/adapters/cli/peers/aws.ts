@@ -69,7 +69,7 @@ const rows: readonly PeerFlag[] = [
 
 export const aws: Peer = {
   name: 'aws-encryption-provider',
-  summary: 'run in the place of aws-encryption-provider, with its arguments',
+  summary: 'run in the place of that plugin, with its flags and variables',
   home: 'https://github.com/kubernetes-sigs/aws-encryption-provider',
   style: { dash: '--', atWord: 'goes on' },
   rows,

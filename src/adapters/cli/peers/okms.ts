@@ -65,7 +65,7 @@ const rows: readonly PeerFlag[] = [
 
 export const okms: Peer = {
   name: 'okms-k8s-encryption-provider',
-  summary: 'run in the place of okms-k8s-encryption-provider, with its arguments and variables',
+  summary: 'run in the place of that plugin, with its flags and variables',
   home: 'https://github.com/ovh/okms-k8s-encryption-provider',
   style: { dash: '--', atWord: 'stops' },
   rows,

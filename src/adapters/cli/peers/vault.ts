@@ -220,7 +220,7 @@ function isOn(text: string | undefined): boolean {
 
 export const vault: Peer = {
   name: 'vault-kubernetes-kms',
-  summary: 'run in the place of vault-kubernetes-kms, with its arguments and variables',
+  summary: 'run in the place of that plugin, with its flags and variables',
   home: 'https://github.com/FalcoSuessgott/vault-kubernetes-kms',
   style: { dash: '-', atWord: 'stops' },
   rows,

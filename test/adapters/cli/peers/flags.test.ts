@@ -18,6 +18,9 @@ interface Sample {
   >
 }
 
+/** Which variable it is follows from how the secret was given. */
+const A_REFERENCE: unknown = expect.stringMatching(/^env:/)
+
 const kmsKey = 'arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab'
 
 const vaultFlags: Sample['flags'] = {
@@ -92,7 +95,7 @@ const samples: readonly Sample[] = [
     flags: {
       ...vaultFlags,
       'auth-method': ['token', { 'key.auth.method': 'token' }],
-      token: ['hvs.OTHER', { 'key.auth.token': expect.stringMatching(/^env:/) }],
+      token: ['hvs.OTHER', { 'key.auth.token': A_REFERENCE }],
     },
   },
   {
@@ -101,7 +104,7 @@ const samples: readonly Sample[] = [
     base: { ...vaultBase, 'auth-method': 'AppRole', 'approle-role-id': 'r', 'approle-secret-id': 's' },
     flags: {
       'approle-role-id': ['role', { 'key.auth.roleId': 'role' }],
-      'approle-secret-id': ['CANARY', { 'key.auth.secretId': expect.stringMatching(/^env:/) }],
+      'approle-secret-id': ['CANARY', { 'key.auth.secretId': A_REFERENCE }],
       'approle-mount': ['m', { 'key.auth.mount': 'm' }],
     },
   },
@@ -111,7 +114,7 @@ const samples: readonly Sample[] = [
     base: { ...vaultBase, 'auth-method': 'userpass' },
     flags: {
       'userpass-username': ['u', { 'key.auth.username': 'u' }],
-      'userpass-password': ['CANARY', { 'key.auth.password': expect.stringMatching(/^env:/) }],
+      'userpass-password': ['CANARY', { 'key.auth.password': A_REFERENCE }],
       'userpass-mount': ['m', { 'key.auth.mount': 'm' }],
     },
   },
@@ -288,7 +291,7 @@ describe('precedence', () => {
     const answer = said(vault, ['-auth-method=token'], {
       VAULT_KMS_VAULT_ADDR: 'https://v',
       ...env,
-    } as Record<string, string>)
+    })
     expect(at(answer, path)).toBe(value)
   })
 

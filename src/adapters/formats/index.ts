@@ -1,0 +1,22 @@
+/** THE registration table: one line per format of another plugin. Their order decides nothing. */
+import type { DescribeForeign, Sign } from '../../ports/foreign.js'
+import type { AnyFormat } from './format.js'
+
+export const formats: readonly AnyFormat[] = []
+
+export function formatOfName(name: string): AnyFormat | undefined {
+  return formats.find((format) => format.name === name)
+}
+
+const SIGNS: readonly Sign[] = ['annotation', 'keyId', 'bytes']
+
+/** Explains by the format that knows the value by the surest sign. */
+export const describeForeign: DescribeForeign = (value) => {
+  for (const sign of SIGNS) {
+    const format = formats.find((candidate) => candidate.recognize(value) === sign)
+    if (format !== undefined) {
+      return { format: format.name, writtenBy: format.writtenBy, ...format.explain(value) }
+    }
+  }
+  return undefined
+}
