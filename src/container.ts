@@ -15,6 +15,8 @@ import { createKmsClient } from './adapters/grpc/client.js'
 import { GrpcServer } from './adapters/grpc/server.js'
 import { checkSocket } from './adapters/grpc/socket_check.js'
 import { HealthEndpoint } from './adapters/observability/health_endpoint.js'
+import { peerMetricsOf } from './adapters/observability/peer_metrics/index.js'
+import type { PeerMetrics } from './adapters/observability/peer_metrics/peer.js'
 import { createPinoLogger, type PinoLogger } from './adapters/observability/pino_logger.js'
 import {
   createPrometheusMetrics,
@@ -135,10 +137,11 @@ export function buildServing(
   const [first, ...others] = configs
   if (others.length === 0) return buildGraph(first, host)
   const { logger, registry } = processParts(configs, host)
-  const viewOf = sharedMetrics(registry)
+  const viewOf = sharedMetrics()
   const graphs = configs.map((config) => {
     const { socket } = config.server
-    const parts = { registry, metrics: viewOf(), logger: { ...logger, ...labelled(logger, { socket }) } }
+    const metrics = viewOf(registry.withPeer(peerOf(config)))
+    const parts = { registry, metrics, logger: { ...logger, ...labelled(logger, { socket }) } }
     const withoutHealth = { ...config, health: { ...config.health, address: undefined } }
     return buildGraph(withoutHealth, host, { isCommand: false }, parts)
   })
@@ -156,7 +159,11 @@ export function buildServing(
 function processParts(configs: readonly [Config, ...Config[]], host: Host): ProcessParts {
   const logger = makeLogger(configs[0], host)
   const registry = makeMetrics(configs, host, logger)
-  return { logger, registry, metrics: registry }
+  return { logger, registry, metrics: registry.withPeer(peerOf(configs[0])) }
+}
+
+function peerOf({ health, keys, primary }: Config): PeerMetrics | undefined {
+  return peerMetricsOf(health.metricsOf, keys[primary])
 }
 
 export function buildGraph(
@@ -268,6 +275,9 @@ async function openKeys(
     const told: BackendEvents = {
       onRestart: () => metrics.hsmChildRestarted(name),
       onTokenHealth: (token, isUp) => metrics.tokenHealth(name, token, isUp),
+      onCredential: (how, lifetimeMs) =>
+        metrics.credentialReplaced(name, how, lifetimeMs === undefined ? undefined : lifetimeMs / 1000),
+      onHttpRequest: (request) => metrics.httpRequestFinished(name, request),
     }
     const deps = { ...backendDeps(config, host, clock, logger, name, told), isCommand }
     return ringKey(name, backend.open(section, deps), config.retry, clock, metrics)
@@ -500,7 +510,7 @@ function ownSettings(entry: KeyConfig): KeyConfig {
   return { backend, ...Object.fromEntries(own) }
 }
 
-type BackendEvents = Pick<BackendDeps, 'onRestart' | 'onTokenHealth'>
+type BackendEvents = Pick<BackendDeps, 'onRestart' | 'onTokenHealth' | 'onCredential' | 'onHttpRequest'>
 
 /** For commands, which export no metrics. */
 const untold: BackendEvents = { onRestart: () => undefined, onTokenHealth: () => undefined }

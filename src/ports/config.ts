@@ -55,7 +55,11 @@ export interface HealthConfig {
   readonly livePath: string
   readonly probeIntervalMs: number
   readonly onBackendOutage: 'report' | 'error'
+  /** Whose metrics are exported beside our own; empty for nobody's. */
+  readonly metricsOf: MetricsOf
 }
+
+export type MetricsOf = 'aws-encryption-provider' | 'vault-kubernetes-kms' | ''
 
 export interface LogConfig {
   readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error'

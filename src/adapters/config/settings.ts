@@ -179,6 +179,12 @@ export const settings: Table = {
       meaning:
         '`report`: while the backend is out, Status says so and kube-apiserver goes on writing under the DEK it has. `error`: Status fails, and kube-apiserver stops writing after 3 minutes; for those who would rather stop than write under a KEK that they cannot reach.',
     },
+    metricsOf: {
+      form: oneOf('aws-encryption-provider', 'vault-kubernetes-kms', ''),
+      fallback: '',
+      meaning:
+        'The plugin that we replace, whose metrics are exported under its own names beside ours, so that its dashboards and alerts go on; [metrics.md](metrics.md) lists them. `""`: ours alone.',
+    },
   },
   log: {
     level: {

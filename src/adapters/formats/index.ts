@@ -1,8 +1,10 @@
 /** THE registration table: one line per format of another plugin. Their order decides nothing. */
 import type { DescribeForeign, Sign } from '../../ports/foreign.js'
-import type { AnyFormat } from './format.js'
+import { erased, type AnyFormat } from './format.js'
+import { openbaoKubernetesKms } from './openbao_kubernetes_kms.js'
+import { vaultKubernetesKms } from './vault_kubernetes_kms.js'
 
-export const formats: readonly AnyFormat[] = []
+export const formats: readonly AnyFormat[] = [erased(openbaoKubernetesKms), erased(vaultKubernetesKms)]
 
 export function formatOfName(name: string): AnyFormat | undefined {
   return formats.find((format) => format.name === name)

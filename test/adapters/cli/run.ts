@@ -74,6 +74,7 @@ export function someConfig(logLevel: LogConfig['level'] = 'info'): Config {
       livePath: '/livez',
       probeIntervalMs: 30_000,
       onBackendOutage: 'report',
+      metricsOf: '',
     },
     log: { level: logLevel, allValues: false },
     primary: 'hsm',

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { metricsDocument } from '../../../src/adapters/observability/metrics_document.js'
 import { metricRows } from '../../../src/adapters/observability/metrics_table.js'
+import { peers } from '../../../src/adapters/observability/peer_metrics/index.js'
 import { createPrometheusMetrics } from '../../../src/adapters/observability/prometheus_metrics.js'
 import type { PrometheusMetrics } from '../../../src/adapters/observability/prometheus_metrics.js'
 import { errorCodes } from '../../../src/ports/errors.js'
@@ -23,6 +24,7 @@ function makeUsed(): PrometheusMetrics {
   metrics.keyIdPublished('pkcs11:a.b')
   metrics.hsmChildRestarted('hsm')
   metrics.tokenHealth('hsm', '0:k8s-a', true)
+  metrics.credentialReplaced('vault', 'login', 3600)
   return metrics
 }
 
@@ -280,6 +282,7 @@ describe('the export', () => {
   })
 
   test('is described by docs/metrics.md', async () => {
-    await expect(metricsDocument(metricRows)).toMatchFileSnapshot('../../../docs/metrics.md')
+    const tables = Object.entries(peers).map(([name, { rows }]) => ({ name, rows }))
+    await expect(metricsDocument(metricRows, tables)).toMatchFileSnapshot('../../../docs/metrics.md')
   })
 })

@@ -10,6 +10,8 @@ export interface Question {
   readonly path: string
   /** `the key kek in the Transit engine at transit/`. */
   readonly kek: string
+  /** What is decrypted, where that is no wrapped DEK. */
+  readonly what?: string
   /** What was sent holds a secret that Vault quotes when it does not like it: its words are not repeated. */
   readonly isLogin?: boolean
 }
@@ -72,7 +74,7 @@ const rows: readonly Row[] = [
     status: [400],
     says: /unable to decrypt|invalid ciphertext|message authentication failed/,
     code: 'ERR_DECRYPTION_FAILED',
-    text: ({ kek }) => `the wrapped DEK failed authentication under ${kek}`,
+    text: ({ kek, what = 'the wrapped DEK' }) => `${what} failed authentication under ${kek}`,
   },
   {
     status: [404],
