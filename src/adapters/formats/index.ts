@@ -1,8 +1,15 @@
 /** THE registration table: one line per format of another plugin. Their order decides nothing. */
 import type { DescribeForeign, Sign } from '../../ports/foreign.js'
-import type { AnyFormat } from './format.js'
+import { awsEncryptionProvider } from './aws_encryption_provider.js'
+import { azureKubernetesKms } from './azure_kubernetes_kms.js'
+import { erased, type AnyFormat } from './format.js'
+import { gcpCloudkmsPlugin } from './gcp_cloudkms_plugin.js'
 
-export const formats: readonly AnyFormat[] = []
+export const formats: readonly AnyFormat[] = [
+  erased(awsEncryptionProvider),
+  erased(azureKubernetesKms),
+  erased(gcpCloudkmsPlugin),
+]
 
 export function formatOfName(name: string): AnyFormat | undefined {
   return formats.find((format) => format.name === name)
