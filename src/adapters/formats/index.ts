@@ -1,10 +1,19 @@
 /** THE registration table: one line per format of another plugin. Their order decides nothing. */
 import type { DescribeForeign, Sign } from '../../ports/foreign.js'
+import { awsEncryptionProvider } from './aws_encryption_provider.js'
+import { azureKubernetesKms } from './azure_kubernetes_kms.js'
 import { erased, type AnyFormat } from './format.js'
+import { gcpCloudkmsPlugin } from './gcp_cloudkms_plugin.js'
 import { openbaoKubernetesKms } from './openbao_kubernetes_kms.js'
 import { vaultKubernetesKms } from './vault_kubernetes_kms.js'
 
-export const formats: readonly AnyFormat[] = [erased(openbaoKubernetesKms), erased(vaultKubernetesKms)]
+export const formats: readonly AnyFormat[] = [
+  erased(awsEncryptionProvider),
+  erased(azureKubernetesKms),
+  erased(gcpCloudkmsPlugin),
+  erased(openbaoKubernetesKms),
+  erased(vaultKubernetesKms),
+]
 
 export function formatOfName(name: string): AnyFormat | undefined {
   return formats.find((format) => format.name === name)

@@ -42,19 +42,21 @@ export function awsMetrics(keyArn: string): PeerMetrics {
   }
 }
 
+const made = new WeakMap<Registry, ReturnType<typeof makeMetrics>>()
+
 /** One of each in a registry, whatever the number of keys: they are told apart by a label. */
-function metricsIn(registry: Registry) {
-  const { name } = awsRows.operations
+function metricsIn(registry: Registry): ReturnType<typeof makeMetrics> {
+  const known = made.get(registry) ?? makeMetrics(registry)
+  made.set(registry, known)
+  return known
+}
+
+function makeMetrics(registry: Registry) {
   const { buckets } = awsRows.latency
-  const known = registry.getSingleMetric(name)
-  const isKnown = known !== undefined
-  const operations = isKnown
-    ? (known as Counter<(typeof labels)[number]>)
-    : new Counter(settingsOf(registry, awsRows.operations))
-  const latency = isKnown
-    ? (registry.getSingleMetric(awsRows.latency.name) as Histogram<(typeof labels)[number]>)
-    : new Histogram({ ...settingsOf(registry, awsRows.latency), buckets })
-  return { operations, latency }
+  return {
+    operations: new Counter(settingsOf(registry, awsRows.operations)),
+    latency: new Histogram({ ...settingsOf(registry, awsRows.latency), buckets }),
+  }
 }
 
 /** The peer has four words for what may happen. */
