@@ -78,7 +78,7 @@ export const okms: Peer = {
     'health.address': '',
   }),
   example:
-    '--protocol kmip --serv-addr eu-west-rbx.okms.ovh.net:5696 --encryption-key-id ID --client-cert CRT --client-key KEY',
+    '--protocol kmip --serv-addr kms.example.com:5696 --encryption-key-id ID --client-cert CRT --client-key KEY',
   differs: [
     'It serves KMS v2 alone, and so do we in its place: the EncryptionConfiguration in its README lacks `apiVersion: v2`.',
     'It has no health server and no metrics, and none is opened; use our own configuration to have them.',

@@ -24,6 +24,14 @@ export interface Translation {
   readonly env: Readonly<Record<string, string>>
 }
 
+/** Two plugins would wait for each other. */
+function socketProblems(peer: Peer, sockets: readonly unknown[]): ConfigProblem[] {
+  if (peer.pairs === undefined || new Set(sockets).size === sockets.length) return []
+  return [
+    { path: `${peer.style.dash}${peer.pairs[1]}`, text: 'names one socket twice: each key needs its own' },
+  ]
+}
+
 export function translate(peer: Peer, scanned: Scanned, env: Env): Translation {
   const table: Table = peer.rows.map((row) => [row, givenOf(row, scanned, env, peer.style)])
   const textOf = (flag: string) => table.find(([{ name }]) => name === flag)?.[1]?.texts.at(-1)
@@ -42,7 +50,13 @@ export function translate(peer: Peer, scanned: Scanned, env: Env): Translation {
         placeOf: (path) => placeOf(path, key, rows, peer),
       }
     }),
-    problems: unique(read.flatMap((one) => one.problems)),
+    problems: unique([
+      ...socketProblems(
+        peer,
+        read.map(({ values }) => values['server.socket']),
+      ),
+      ...read.flatMap((one) => one.problems),
+    ]),
     notices: unique([
       ...ignoredWords(peer, scanned),
       ...read.flatMap(({ notices }) => notices),

@@ -65,6 +65,11 @@ describe('what is missing or cannot stand together', () => {
     [aws, ['--key='], ['--key: is missing']],
     [aws, ['--key=a,b'], ['--key: 2 of them and 1 of --listen: each needs one of the other']],
     [aws, ['--key=a', '--listen=/a,/b'], ['--key: 1 of them and 2 of --listen: each needs one of the other']],
+    [
+      aws,
+      ['--key=a,b', '--listen=/run/a,/run/../run/a'],
+      ['--listen: names one socket twice: each key needs its own'],
+    ],
     [aws, ['--key=a,', '--listen=/a,/b'], ['--key: is missing']],
     [
       aws,
