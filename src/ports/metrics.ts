@@ -44,8 +44,8 @@ export interface Metrics {
   dekRenewed(key: string): void
   /** One background probe of a key. */
   probeFinished(key: string, outcome: Outcome): void
-  /** The key id that Status reports from now on. */
-  keyIdPublished(keyId: string): void
+  /** The key id that Status reports from now on, in place of `former` where there was one. */
+  keyIdPublished(keyId: string, former?: string): void
   /** The process that holds the HSM was replaced. */
   hsmChildRestarted(key: string): void
   /** One of several tokens that hold the key is asked from now on, or set aside; `token` is a name of the config. */

@@ -17,6 +17,8 @@ export interface PrometheusMetrics extends Metrics {
   /** All metrics in the text format of Prometheus. Also resets the maximum of the event loop's delay. */
   scrape(): Promise<string>
   readonly contentType: string
+  /** The same registry for one of several plugins that replace another one: what it reports feeds that one's metrics too. */
+  withPeer(peer: PeerMetrics | undefined): Metrics
 }
 
 export interface PrometheusMetricsOptions {
@@ -97,8 +99,8 @@ export function createPrometheusMetrics(options: PrometheusMetricsOptions): Prom
       probeHealthy.set({ key }, outcome === 'OK' ? 1 : 0)
       probeTimestamp.setToCurrentTime({ key })
     },
-    keyIdPublished(keyId) {
-      keyIdHash.reset()
+    keyIdPublished(keyId, former) {
+      if (former !== undefined) keyIdHash.remove({ key_id_hash: hashOf(former) })
       keyIdHash.set({ key_id_hash: hashOf(keyId) }, 1)
     },
     hsmChildRestarted: (key) => hsmChildRestarts.inc({ key }),
@@ -119,6 +121,7 @@ export function createPrometheusMetrics(options: PrometheusMetricsOptions): Prom
       return registry.metrics()
     },
     contentType: registry.contentType,
+    withPeer: (peer) => beside(own, peer?.(registry) ?? {}),
   }
 }
 

@@ -71,6 +71,7 @@ export function someConfig(logLevel: LogConfig['level'] = 'info'): Config {
     health: {
       address: undefined,
       path: '/healthz',
+      livePath: '/livez',
       probeIntervalMs: 30_000,
       onBackendOutage: 'report',
       metricsOf: '',
@@ -88,6 +89,11 @@ function healthyServices(world: World, calls: string[]): CliServices {
     configSource: async () => ({
       load: async (file) => {
         call(`load ${file}`)
+        if (world.problems !== undefined) return { problems: world.problems }
+        return { config: someConfig(world.logLevel), problems: [], notices: world.notices ?? [] }
+      },
+      read: async () => {
+        call('read')
         if (world.problems !== undefined) return { problems: world.problems }
         return { config: someConfig(world.logLevel), problems: [], notices: world.notices ?? [] }
       },
@@ -110,8 +116,8 @@ function healthyServices(world: World, calls: string[]): CliServices {
     },
     explainer: async () => createValueExplainer(describeEnvelope),
     keyNames: async () => new Map(),
-    serve: async (_config, configPath, notices) => {
-      call([`serve ${configPath}`, ...notices.map(({ path }) => path)].join(' '))
+    serve: async ({ origin, notices }) => {
+      call([`serve ${origin}`, ...notices.map(({ path }) => path)].join(' '))
       return 0
     },
   }

@@ -167,6 +167,7 @@ describe('single values', () => {
       health: {
         address: { host: '127.0.0.1', port: 20358 },
         path: '/healthz',
+        livePath: '/livez',
         probeIntervalMs: 30_000,
         onBackendOutage: 'report',
         metricsOf: '',

@@ -208,13 +208,21 @@ describe('the events of the port', () => {
     const metrics = make()
     expect(await sampled(metrics, 'kmsplugin_key_id_hash_info')).toEqual([])
     metrics.keyIdPublished('pkcs11:old.one')
-    metrics.keyIdPublished('abc')
+    metrics.keyIdPublished('abc', 'pkcs11:old.one')
     // FIPS 180-4's example: SHA-256 of "abc".
     const hash = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
     expect(await sampled(metrics, 'kmsplugin_key_id_hash_info')).toEqual([
       { name: 'kmsplugin_key_id_hash_info', labels: { key_id_hash: `sha256:${hash}` }, value: 1 },
     ])
     expect(await metrics.scrape()).not.toContain('pkcs11:old.one')
+  })
+
+  test('two plugins in one process each show their key id, and a rotation of one leaves the other', async () => {
+    const metrics = make()
+    metrics.keyIdPublished('aws:a.one')
+    metrics.keyIdPublished('aws:b.one')
+    metrics.keyIdPublished('aws:a.two', 'aws:a.one')
+    expect(await sampled(metrics, 'kmsplugin_key_id_hash_info')).toHaveLength(2)
   })
 
   test('dropped log lines are asked for at each scrape', async () => {

@@ -4,7 +4,7 @@
  * It calls AWS KMS once for each request of kube-apiserver and counts that call; we count the request, which mostly
  * needs no call.
  */
-import { Counter, Histogram } from 'prom-client'
+import { Counter, Histogram, type Registry } from 'prom-client'
 import { errorCodes } from '../../../ports/errors.js'
 import type { Outcome } from '../../../ports/metrics.js'
 import { settingsOf, type PeerMetrics, type PeerRow } from './peer.js'
@@ -30,9 +30,7 @@ export const awsRows = {
 /** @param keyArn The key as it is configured: an ARN, an id or an alias. */
 export function awsMetrics(keyArn: string): PeerMetrics {
   return (registry) => {
-    const operations = new Counter(settingsOf(registry, awsRows.operations))
-    const { buckets } = awsRows.latency
-    const latency = new Histogram({ ...settingsOf(registry, awsRows.latency), buckets })
+    const { operations, latency } = metricsIn(registry)
     return {
       requestFinished(version, operation, outcome, seconds) {
         if (operation !== 'encrypt' && operation !== 'decrypt') return
@@ -41,6 +39,23 @@ export function awsMetrics(keyArn: string): PeerMetrics {
         latency.observe(values, Number.isFinite(seconds) ? seconds * 1000 : 0)
       },
     }
+  }
+}
+
+const made = new WeakMap<Registry, ReturnType<typeof makeMetrics>>()
+
+/** One of each in a registry, whatever the number of keys: they are told apart by a label. */
+function metricsIn(registry: Registry): ReturnType<typeof makeMetrics> {
+  const known = made.get(registry) ?? makeMetrics(registry)
+  made.set(registry, known)
+  return known
+}
+
+function makeMetrics(registry: Registry) {
+  const { buckets } = awsRows.latency
+  return {
+    operations: new Counter(settingsOf(registry, awsRows.operations)),
+    latency: new Histogram({ ...settingsOf(registry, awsRows.latency), buckets }),
   }
 }
 
