@@ -6,6 +6,7 @@
 import { Container, type ServiceIdentifier } from 'inversify'
 import { backends, isBackendName } from './adapters/backends/index.js'
 import type { AnyBackend, BackendDeps } from './adapters/backends/backend.js'
+import { labelled } from './adapters/backends/labelled_logger.js'
 import { checkStateDir } from './adapters/backends/state_dir.js'
 import { createConfigSource } from './adapters/config/config_source.js'
 import { createValueExplainer } from './adapters/etcd/value_explainer.js'
@@ -14,6 +15,8 @@ import { createKmsClient } from './adapters/grpc/client.js'
 import { GrpcServer } from './adapters/grpc/server.js'
 import { checkSocket } from './adapters/grpc/socket_check.js'
 import { HealthEndpoint } from './adapters/observability/health_endpoint.js'
+import { peerMetricsOf } from './adapters/observability/peer_metrics/index.js'
+import type { PeerMetrics } from './adapters/observability/peer_metrics/peer.js'
 import { createPinoLogger, type PinoLogger } from './adapters/observability/pino_logger.js'
 import {
   createPrometheusMetrics,
@@ -32,18 +35,22 @@ import { KeyRing } from './domain/key_ring.js'
 import { ringKey } from './domain/keys.js'
 import { OpeningDeks } from './domain/opening_deks.js'
 import { createPlugin } from './domain/plugin.js'
+import { createPluginGroup, jointHealth } from './domain/plugin_group.js'
 import { createPreflight, type Check } from './domain/preflight.js'
 import { Probe } from './domain/probe.js'
 import { Publication } from './domain/publication.js'
 import { ReusedDeks } from './domain/reused_deks.js'
 import type { SealingDeks } from './domain/sealing_deks.js'
+import { sharedMetrics } from './domain/shared_metrics.js'
 import type { Clock } from './ports/clock.js'
 import type { Config, ConfigSource, KeyConfig } from './ports/config.js'
 import { asKmsError, KmsError } from './ports/errors.js'
 import type { Host } from './ports/host.js'
 import { kekPart } from './ports/key_id.js'
+import type { HealthSource } from './ports/health.js'
 import type { KmsService } from './ports/kms_service.js'
 import type { Logger } from './ports/logger.js'
+import type { Metrics } from './ports/metrics.js'
 import type { Endpoint, KeyMaker, Plugin, Preflight, ValueExplainer } from './ports/operations.js'
 
 export { createKmsClient }
@@ -64,7 +71,9 @@ const TOKEN = {
   purpose: token<Purpose>('purpose'),
   clock: token<Clock>('clock'),
   logger: token<PinoLogger>('logger'),
-  metrics: token<PrometheusMetrics>('metrics'),
+  /** What the parts report to; {@link TOKEN.registry} is what /metrics shows. */
+  metrics: token<Metrics>('metrics'),
+  registry: token<PrometheusMetrics>('registry'),
   keys: token<KeyRing>('keys'),
   publication: token<Publication>('publication'),
   sealing: token<SealingDeks>('sealing'),
@@ -89,10 +98,18 @@ interface Purpose {
 export interface Graph {
   readonly logger: PinoLogger
   plugin(): Promise<Plugin>
+  health(): Promise<HealthSource>
   preflight(): Promise<Preflight>
   keyMaker(): Promise<KeyMaker>
   /** Configured names by KEK part of the key id, as far as the backends answer. */
   keyNames(): Promise<ReadonlyMap<string, string>>
+}
+
+/** What there is once in a process, however many configs it serves. */
+interface ProcessParts {
+  readonly logger: PinoLogger
+  readonly registry: PrometheusMetrics
+  readonly metrics: Metrics
 }
 
 /** What the config must know of each format. */
@@ -109,15 +126,61 @@ export function createExplainer(): ValueExplainer {
   return createValueExplainer(describeEnvelope, describeForeign)
 }
 
-export function buildGraph(config: Config, host: Host, purpose: Purpose = { isCommand: false }): Graph {
+/**
+ * What serves these configs in one process: a whole graph for each, of which none knows another; one log, one
+ * registry of metrics, and the health server of the first, which reports the keys of all.
+ */
+export function buildServing(
+  configs: readonly [Config, ...Config[]],
+  host: Host,
+): Pick<Graph, 'logger' | 'plugin'> {
+  const [first, ...others] = configs
+  if (others.length === 0) return buildGraph(first, host)
+  const { logger, registry } = processParts(configs, host)
+  const viewOf = sharedMetrics()
+  const graphs = configs.map((config) => {
+    const { socket } = config.server
+    const metrics = viewOf(registry.withPeer(peerOf(config)))
+    const parts = { registry, metrics, logger: { ...logger, ...labelled(logger, { socket }) } }
+    const withoutHealth = { ...config, health: { ...config.health, address: undefined } }
+    return buildGraph(withoutHealth, host, { isCommand: false }, parts)
+  })
+  return {
+    logger,
+    plugin: async () => {
+      const plugins = await Promise.all(graphs.map(async (graph) => graph.plugin()))
+      const health = jointHealth(await Promise.all(graphs.map(async (graph) => graph.health())))
+      const endpoint = makeHealthEndpoint(first, health, createSystemClock(), registry, logger)
+      return createPluginGroup(plugins, endpoint, logger)
+    },
+  }
+}
+
+function processParts(configs: readonly [Config, ...Config[]], host: Host): ProcessParts {
+  const logger = makeLogger(configs[0], host)
+  const registry = makeMetrics(configs, host, logger)
+  return { logger, registry, metrics: registry.withPeer(peerOf(configs[0])) }
+}
+
+function peerOf({ health, keys, primary }: Config): PeerMetrics | undefined {
+  return peerMetricsOf(health.metricsOf, keys[primary])
+}
+
+export function buildGraph(
+  config: Config,
+  host: Host,
+  purpose: Purpose = { isCommand: false },
+  parts: ProcessParts = processParts([config], host),
+): Graph {
   const container = new Container({ defaultScope: 'Singleton' })
   const T = TOKEN
   container.bind(T.config).toConstantValue(config)
   container.bind(T.host).toConstantValue(host)
   container.bind(T.purpose).toConstantValue(purpose)
   container.bind(T.clock).toConstantValue(createSystemClock())
-  container.bind(T.logger).toResolvedValue(makeLogger, [T.config, T.host])
-  container.bind(T.metrics).toResolvedValue(makeMetrics, [T.config, T.host, T.logger])
+  container.bind(T.logger).toConstantValue(parts.logger)
+  container.bind(T.metrics).toConstantValue(parts.metrics)
+  container.bind(T.registry).toConstantValue(parts.registry)
   container
     .bind(T.keys)
     .toResolvedValue(openKeys, [T.config, T.host, T.purpose, T.clock, T.logger, T.metrics])
@@ -155,7 +218,7 @@ export function buildGraph(config: Config, host: Host, purpose: Purpose = { isCo
   container.bind(T.kms).toResolvedValue(makeKms, [T.config, T.host, T.service, T.clock, T.logger, T.metrics])
   container
     .bind(T.healthEndpoint)
-    .toResolvedValue(makeHealthEndpoint, [T.config, T.health, T.clock, T.metrics, T.logger])
+    .toResolvedValue(makeHealthEndpoint, [T.config, T.health, T.clock, T.registry, T.logger])
   container.bind(T.plugin).toResolvedValue(
     ({ server: { restartDelayMs } }, kms, health, probe, opening, foreign, keys, clock, logger) =>
       createPlugin({
@@ -175,6 +238,7 @@ export function buildGraph(config: Config, host: Host, purpose: Purpose = { isCo
   return {
     logger: container.get(T.logger),
     plugin: async () => container.getAsync(T.plugin),
+    health: async () => container.getAsync(T.health),
     preflight: async () => container.getAsync(T.preflight),
     keyMaker: async () => container.getAsync(T.keyMaker),
     keyNames: async () => namesOf(await container.getAsync(T.keys), container.get(T.clock)),
@@ -185,9 +249,10 @@ function makeLogger(config: Config, host: Host): PinoLogger {
   return createPinoLogger({ level: config.log.level, pretty: host.logIsTty, fd: host.logFd })
 }
 
-function makeMetrics(config: Config, host: Host, logger: PinoLogger): PrometheusMetrics {
+function makeMetrics(configs: readonly Config[], host: Host, logger: PinoLogger): PrometheusMetrics {
   const { version, nodeVersion: node } = host
-  const decoded = Object.values(config.keys).flatMap(({ decode = [] }) => decode.map(({ format }) => format))
+  const keys = configs.flatMap((config) => Object.values(config.keys))
+  const decoded = keys.flatMap(({ decode = [] }) => decode.map(({ format }) => format))
   return createPrometheusMetrics({
     version,
     node,
@@ -202,7 +267,7 @@ async function openKeys(
   { isCommand }: Purpose,
   clock: Clock,
   logger: PinoLogger,
-  metrics: PrometheusMetrics,
+  metrics: Metrics,
 ): Promise<KeyRing> {
   const opened = Object.keys(config.keys).map(async (name) => {
     const { backend, section } = await backendOf(config, name)
@@ -210,6 +275,9 @@ async function openKeys(
     const told: BackendEvents = {
       onRestart: () => metrics.hsmChildRestarted(name),
       onTokenHealth: (token, isUp) => metrics.tokenHealth(name, token, isUp),
+      onCredential: (how, lifetimeMs) =>
+        metrics.credentialReplaced(name, how, lifetimeMs === undefined ? undefined : lifetimeMs / 1000),
+      onHttpRequest: (request) => metrics.httpRequestFinished(name, request),
     }
     const deps = { ...backendDeps(config, host, clock, logger, name, told), isCommand }
     return ringKey(name, backend.open(section, deps), config.retry, clock, metrics)
@@ -222,7 +290,7 @@ async function openKeys(
   return new KeyRing(primary, decryptOnly)
 }
 
-function makePublication(config: Config, logger: PinoLogger, metrics: PrometheusMetrics): Publication {
+function makePublication(config: Config, logger: PinoLogger, metrics: Metrics): Publication {
   return new Publication(config.primary, logger, metrics)
 }
 
@@ -231,7 +299,7 @@ function makeSealing(
   keys: KeyRing,
   publication: Publication,
   clock: Clock,
-  metrics: PrometheusMetrics,
+  metrics: Metrics,
 ): SealingDeks {
   const { dek, dekMaxAgeMs: maxAgeMs, dekMaxSeals: maxSeals, dekMaxBytes: maxBytes } = config.envelope
   const maker = new DekMaker(keys, clock)
@@ -240,7 +308,7 @@ function makeSealing(
   return new ReusedDeks(maker, publication, policy, clock, config.retry.totalTimeoutMs, metrics)
 }
 
-function makeOpening(config: Config, keys: KeyRing, clock: Clock, metrics: PrometheusMetrics): OpeningDeks {
+function makeOpening(config: Config, keys: KeyRing, clock: Clock, metrics: Metrics): OpeningDeks {
   const { dekCacheTimeoutMs: timeoutMs, dekCacheSize: maxEntries } = config.envelope
   return new OpeningDeks(keys, { timeoutMs, maxEntries }, clock, config.retry.totalTimeoutMs, metrics)
 }
@@ -250,7 +318,7 @@ function makeForeign(
   keys: KeyRing,
   clock: Clock,
   logger: Logger,
-  metrics: PrometheusMetrics,
+  metrics: Metrics,
 ): ForeignValues {
   const { dekCacheTimeoutMs: timeoutMs, dekCacheSize: maxEntries } = config.envelope
   const decoding = [keys.primary, ...keys.decryptOnly].map(({ name, wrapper }) => {
@@ -284,7 +352,7 @@ function makeProbe(
   health: Health,
   clock: Clock,
   logger: PinoLogger,
-  metrics: PrometheusMetrics,
+  metrics: Metrics,
 ): Probe {
   // Well before a DEK dies of age: an outage at that moment would stop the sealing. So it is looked at often enough.
   const renewAfterMs = Math.min(RENEW_AFTER_MS, config.envelope.dekMaxAgeMs / 2)
@@ -326,7 +394,7 @@ async function makeKms(
   service: KmsService,
   clock: Clock,
   logger: PinoLogger,
-  metrics: PrometheusMetrics,
+  metrics: Metrics,
 ): Promise<Endpoint> {
   const { socket, socketMode: mode, socketGroup, kmsV1, drainTimeoutMs } = config.server
   const { version, pid, uid } = host
@@ -340,16 +408,16 @@ async function makeKms(
 
 function makeHealthEndpoint(
   config: Config,
-  health: Health,
+  health: HealthSource,
   clock: Clock,
-  metrics: PrometheusMetrics,
+  registry: PrometheusMetrics,
   logger: PinoLogger,
 ): Endpoint | undefined {
-  const { address, path } = config.health
+  const { address, path, livePath } = config.health
   if (address === undefined) return undefined
-  const { contentType } = metrics
-  const scrape = async () => metrics.scrape()
-  return new HealthEndpoint({ ...address, path, health, scrape, contentType, logger }, clock)
+  const { contentType } = registry
+  const scrape = async () => registry.scrape()
+  return new HealthEndpoint({ ...address, path, livePath, health, scrape, contentType, logger }, clock)
 }
 
 function makePreflight(
@@ -442,7 +510,7 @@ function ownSettings(entry: KeyConfig): KeyConfig {
   return { backend, ...Object.fromEntries(own) }
 }
 
-type BackendEvents = Pick<BackendDeps, 'onRestart' | 'onTokenHealth'>
+type BackendEvents = Pick<BackendDeps, 'onRestart' | 'onTokenHealth' | 'onCredential' | 'onHttpRequest'>
 
 /** For commands, which export no metrics. */
 const untold: BackendEvents = { onRestart: () => undefined, onTokenHealth: () => undefined }

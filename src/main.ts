@@ -3,9 +3,9 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { buffer } from 'node:stream/consumers'
-import type { CliIo, CliServices } from './adapters/cli/index.js'
+import type { CliIo, CliServices, Served } from './adapters/cli/index.js'
 import type { Graph } from './container.js'
-import type { Config, ConfigProblem } from './ports/config.js'
+import type { Config } from './ports/config.js'
 import { asKmsError } from './ports/errors.js'
 import type { Host } from './ports/host.js'
 
@@ -99,14 +99,14 @@ function graphForCommand(config: Config): Graph {
   return container.buildGraph(quiet, host, { isCommand: true })
 }
 
-async function serve(config: Config, configPath: string, notices: readonly ConfigProblem[]): Promise<number> {
-  const graph = container.buildGraph(config, host)
+async function serve({ configs, origin, notices, env }: Served): Promise<number> {
+  const graph = container.buildServing(configs, { ...host, env: { ...host.env, ...env } })
   const { logger } = graph
   logger.info('starting', {
     version: host.version,
     node: host.nodeVersion,
     pid: host.pid,
-    config: configPath,
+    config: origin,
   })
   for (const { path, line, text } of notices) logger.warn(text, { setting: path, line })
   const plugin = await graph.plugin()

@@ -53,7 +53,10 @@ describe('help and version are results, everywhere', () => {
     const { exitCode, stdout, stderr } = await run([flag])
     expect(exitCode).toBe(0)
     expect(stderr).toBe('')
-    expect(names).toEqual(['serve', 'check', 'status', 'keygen', 'inspect', 'config'])
+    expect(names).toEqual([
+      ...['serve', 'check', 'status', 'keygen', 'inspect', 'config'],
+      ...['aws-encryption-provider', 'vault-kubernetes-kms', 'okms-k8s-encryption-provider'],
+    ])
     for (const name of names) expect(stdout).toContain(`kmsplugin ${name} `)
     for (const code of [0, 1, 64, 69, 70, 78]) expect(stdout).toMatch(new RegExp(`^  ${code} `, 'm'))
   })
