@@ -13,6 +13,9 @@ const PROVIDER = 'openbao-transit'
 const PURPOSE = 'kubernetes-etcd-kms-v2'
 const AAD_VERSION = 'v1'
 
+/** Longer than any that the plugin writes. */
+const SHOWN_LENGTH = 100
+
 /** SHA-256 in base64url without padding. */
 const HASH = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/
 const KEY_ID = /^obk2\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/
@@ -49,7 +52,7 @@ export function isOfOpenBao({ annotations }: StoredValue): boolean {
 export function shownAnnotations(value: StoredValue): { label: string; value: string }[] {
   return Object.keys(forms).flatMap((label) => {
     const text = textAt(value, label)
-    return text === undefined ? [] : [{ label, value: JSON.stringify(text).slice(1, -1) }]
+    return text === undefined ? [] : [{ label, value: printable(text) }]
   })
 }
 
@@ -108,6 +111,14 @@ export function associatedData(annotations: OpenBaoAnnotations, names: OpenBaoNa
 function textAt({ annotations }: StoredValue, label: string): string | undefined {
   const key = label + DOMAIN
   return Object.hasOwn(annotations, key) ? Buffer.from(annotations[key] ?? []).toString('utf8') : undefined
+}
+
+/** For a terminal: whoever can write to etcd chooses the text. */
+function printable(text: string): string {
+  const escaped = text.slice(0, SHOWN_LENGTH).replace(/[\p{C}\u2028\u2029\\]/gu, (character) => {
+    return character === '\\' ? '\\\\' : `\\u{${character.codePointAt(0)?.toString(16) ?? ''}}`
+  })
+  return text.length > SHOWN_LENGTH ? `${escaped}…` : escaped
 }
 
 function hashOf(text: string): string {

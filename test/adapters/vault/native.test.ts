@@ -135,7 +135,7 @@ describe('what is configured for our own DEKs', () => {
   })
 
   test.each(['chacha20-poly1305', 'aes128-gcm96', 'rsa-2048'] as const)(
-    'a key of type %s opens, and altered bytes are bad data or call for the known-good DEK',
+    'a key of type %s opens, and altered bytes are bad data',
     async (type: KeyWish['type'] & string) => {
       bench.fake.transit.create('kek', { type })
       const bytes = encrypted('x')
@@ -143,7 +143,7 @@ describe('what is configured for our own DEKs', () => {
       const altered = Buffer.from(
         bytes.toString().replace(/(.)(?=.{8}$)/, (one) => (one === 'A' ? 'B' : 'A')),
       )
-      expect(await outcome(open(), { bytes: altered })).toMatch(/^ERR_(DECRYPTION_FAILED|UNWRAP_AMBIGUOUS) /)
+      expect(await outcome(open(), { bytes: altered })).toMatch(/^ERR_DECRYPTION_FAILED /)
     },
   )
 })

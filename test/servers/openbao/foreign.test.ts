@@ -137,15 +137,15 @@ describe.skipIf(missing !== undefined)(unlessMissing('values of other plugins on
       expect(await open(value)).toBe(plaintext.toString('hex'))
     })
 
-    test('of a key of RSA, as old plugins had whoever made one', async () => {
+    test('of a key of RSA: an altered one is bad data even before any has opened', async () => {
       const keyName = `rsa-${randomBytes(4).toString('hex')}`
       await bench.server.operator.makeKey(keyName, { type: 'rsa-2048' })
       const open = await reader(keyName, VAULT)
       const plaintext = seed()
       const ciphertext = await encrypt(keyName, plaintext)
-      expect(await open(stored(ciphertext))).toBe(plaintext.toString('hex'))
       const altered = ciphertext.toString().replace(/(.)(?=.{20}$)/, (one) => (one === 'A' ? 'B' : 'A'))
-      expect(await open(stored(Buffer.from(altered)))).toMatch(/^ERR_(DECRYPTION_FAILED|UNWRAP_AMBIGUOUS)$/)
+      expect(await open(stored(Buffer.from(altered)))).toBe('ERR_DECRYPTION_FAILED')
+      expect(await open(stored(ciphertext))).toBe(plaintext.toString('hex'))
     })
 
     test('a derived key opens with its context, and says what is missing without', async () => {

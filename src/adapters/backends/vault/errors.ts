@@ -170,6 +170,17 @@ export function decryptErrorOf(question: Question, reply: VaultReply, keyType: s
   return new KmsError('ERR_UNWRAP_AMBIGUOUS', `${error.message}; that may be bad data`)
 }
 
+/**
+ * As {@link decryptErrorOf}, for a value of another plugin: nothing of its key may ever have opened here, so that no
+ * known-good one can tell. Go's library has one error for an RSA block that does not open, and for nothing else.
+ */
+export function nativeErrorOf(question: Question, reply: VaultReply, keyType: string): KmsError {
+  const error = decryptErrorOf(question, reply, keyType)
+  const isBadBlock = textsOf(reply).some((text) => text.includes('crypto/rsa: decryption error'))
+  if (error.code !== 'ERR_UNWRAP_AMBIGUOUS' || !isBadBlock) return error
+  return new KmsError('ERR_DECRYPTION_FAILED', `the value is none that ${question.kek} encrypted`)
+}
+
 /** What `errors` says. Not for messages as it is: Vault quotes a secret id that it does not like. */
 export function textsOf({ body }: VaultReply): readonly string[] {
   const { errors } = body

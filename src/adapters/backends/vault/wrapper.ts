@@ -5,7 +5,7 @@ import { kekPart, type KeyId } from '../../../ports/key_id.js'
 import type { CallOptions, KeyWrapper, Recognition, WrappedDek } from '../../../ports/key_wrapper.js'
 import type { NativeCiphertext } from '../../../ports/foreign.js'
 import type { VaultReply } from './client.js'
-import { decryptErrorOf, errorOf, type Question } from './errors.js'
+import { decryptErrorOf, errorOf, nativeErrorOf, type Question } from './errors.js'
 import { assertUsable, kekName, kekPartOf, readKey, type TransitKey } from './key.js'
 import { nativeBody, plaintextIn } from './native.js'
 import { VaultSession } from './session.js'
@@ -81,7 +81,7 @@ export class VaultKeyWrapper implements KeyWrapper {
     if (reply.status === 200) return plaintextIn(reply.body, this.#session.service)
     // Only the type of the key tells bad data of RSA from a fault of the server.
     const type = reply.status === 500 ? (this.#known ?? (await this.#read(options))).type : ''
-    throw decryptErrorOf(question, reply, type)
+    throw nativeErrorOf(question, reply, type)
   }
 
   async close(): Promise<void> {
