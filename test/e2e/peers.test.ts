@@ -1,5 +1,7 @@
 /** The built program in the place of another plugin, with the arguments of that plugin's own documents. */
-import { existsSync, readFileSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { existsSync, readFileSync, symlinkSync } from 'node:fs'
+import { promisify } from 'node:util'
 import { afterEach, describe, expect, test } from 'vitest'
 import { envOf } from '../support/aws_scene.js'
 import { leaks } from '../support/canaries.js'
@@ -11,7 +13,7 @@ import { FakeVault, pluginPolicy } from '../support/fakes/vault.js'
 import { foreignFixture, storedValue, type ForeignFixture } from '../support/foreign_fixture.js'
 import { refusal, type KmsClient } from '../support/kms_client.js'
 import { writeClient } from '../support/okms_subject.js'
-import { freePort, until, type LogLine, type Process } from '../support/plugin.js'
+import { freePort, program, until, type LogLine, type Process } from '../support/plugin.js'
 import { plaintext } from '../support/provoked.js'
 import { sandboxPerTest } from '../support/scene.js'
 
@@ -223,6 +225,14 @@ describe('vault-kubernetes-kms', () => {
       { name: 'plaintext', bytes: plaintext },
     ]
     expect(leaks(canaries, outputs)).toEqual([])
+  })
+
+  test('called by its name, as its pods do, it is that plugin', async () => {
+    const link = scene.sandbox.path('vault-kubernetes-kms')
+    symlinkSync(program, link)
+    const argv = [link, '-vault-address=https://v', '-auth-method=token', '-print-config']
+    const { stdout } = await promisify(execFile)(process.execPath, argv, { env: { VAULT_KMS_TOKEN: 't' } })
+    expect(stdout).toContain('token: env:VAULT_KMS_TOKEN')
   })
 
   test('by its variables alone: AppRole, v1 disabled', async () => {
