@@ -13,10 +13,11 @@ const EXIT_INTERNAL = 70
 const EXIT_CONFIG = 78
 
 harden()
-const { runCli } = await import('./adapters/cli/index.js')
+const { calledBy, runCli } = await import('./adapters/cli/index.js')
 const container = await import('./container.js')
 const host = describeHost()
-process.exitCode = await runCli(process.argv.slice(2), makeIo(), makeServices())
+const [, program = '', ...argv] = process.argv
+process.exitCode = await runCli(calledBy(program, argv), makeIo(), makeServices())
 // What is left open after a command (a timer of a library) must not hold the process.
 await written(process.stdout)
 await written(process.stderr)

@@ -1,4 +1,5 @@
 /** The command line: which command was asked for, and with which exit code does it end? */
+import { basename } from 'node:path'
 import { asKmsError } from '../../ports/errors.js'
 import { parseArguments, suggestion, UsageError, type Arguments } from './arguments.js'
 import { check } from './check.js'
@@ -17,6 +18,19 @@ export type { CliIo, CliServices, Served } from './command.js'
 
 /** Every command, in the order of the help. */
 export const commands: readonly Command[] = [serve, check, status, keygen, inspect, config, ...peerCommands]
+
+/**
+ * The command line of a call of `program`: a link that has the name of another plugin, as the pods of that plugin
+ * call it, stands for the command of that name.
+ *
+ * @param program The path by which the program was called.
+ */
+export function calledBy(program: string, argv: readonly string[]): readonly string[] {
+  const name = basename(program)
+  return commands.some((command) => command.foreign !== undefined && command.name === name)
+    ? [name, ...argv]
+    : argv
+}
 
 /**
  * Runs one command. Never rejects: whatever goes wrong is one line on stderr and an exit code.

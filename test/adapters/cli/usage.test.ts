@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { commands } from '../../../src/adapters/cli/index.js'
+import { calledBy, commands } from '../../../src/adapters/cli/index.js'
 import { run } from './run.js'
 
 const names = commands.map(({ name }) => name)
@@ -46,6 +46,17 @@ describe('what cannot be understood exits with 64, one reason and a way to the h
     expect(stdout).toBe('')
     expect(calls).toEqual([])
   })
+})
+
+describe('a link with the name of another plugin', () => {
+  test.each(['aws-encryption-provider', 'vault-kubernetes-kms', 'okms-k8s-encryption-provider'])(
+    '/%s stands for its command',
+    (name) => expect(calledBy(`/${name}`, ['--debug'])).toEqual([name, '--debug']),
+  )
+
+  test.each(['/app/dist/main.js', '/usr/bin/kmsplugin', '/serve', ''])('%j is our own program', (program) =>
+    expect(calledBy(program, ['serve'])).toEqual(['serve']),
+  )
 })
 
 describe('help and version are results, everywhere', () => {

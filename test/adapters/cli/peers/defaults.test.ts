@@ -172,6 +172,13 @@ describe('several keys of aws-encryption-provider', () => {
   })
 })
 
+test('peer bug 2: no flag names the API whose health is looked at; every key is probed, whatever it says', () => {
+  for (const version of ['v1', 'v2'])
+    expect(said(aws, ['--key=k', `--health-kms-version=${version}`]).roots).toEqual(
+      said(aws, ['--key=k']).roots,
+    )
+})
+
 describe('times', () => {
   test.each([
     ['10s', '10000ms', '5000ms', /^--timeout: kube-apiserver waits 3 s unless/],
