@@ -100,9 +100,12 @@ describe('numbers, durations and lists of Go', () => {
     ['1_000', 1000],
   ])('%s', (text, value) => expect(goInteger(text)).toBe(value))
 
-  test.each(['', 'x', '1.5', '1e3', ' 1', '0x', '99999999999', 'NaN'])('%j is no number', (text) => {
-    expect(() => goInteger(text)).toThrow('whole number')
-  })
+  test.each(['', 'x', '1.5', '1e3', ' 1', '0x', '99999999999', 'NaN', '1__0', '1_', '08'])(
+    '%j is no number',
+    (text) => {
+      expect(() => goInteger(text)).toThrow('whole number')
+    },
+  )
 
   test.each([
     ['10s', 10_000],
