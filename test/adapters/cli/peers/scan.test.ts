@@ -78,10 +78,13 @@ describe('values', () => {
     expect(ofAws('--encryption-context=a=1,b=2').values.get('encryption-context')).toEqual(['a=1,b=2'])
   })
 
-  test.each([['-h'], ['--help'], ['-help'], ['-debug', '--h']])('%j asks for help', (...argv) => {
-    expect(ofVault(...argv).help).toBe(true)
-    expect(ofAws(...argv).help).toBe(true)
-  })
+  test.each([['-h'], ['--help'], ['-help'], ['-debug', '--h'], ['-h', '--nonsense']])(
+    '%j asks for help',
+    (...argv) => {
+      expect(ofVault(...argv).help).toBe(true)
+      expect(ofAws(...argv).help).toBe(true)
+    },
+  )
 
   test.each(['-version', '--version'])('%s asks for the version', (flag) => {
     expect(ofVault(flag).version).toBe(true)
