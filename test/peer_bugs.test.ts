@@ -59,6 +59,31 @@ const faults: readonly (readonly [
         'e2e/remote.test.ts',
         'values move to it from a local key, and the KMS is asked once for a DEK, never by Status',
       ],
+      ['adapters/kmip/wrapper.test.ts', 'is never fetched'],
+      ['adapters/kmip/native.test.ts', 'without the key material, which no operation asks for'],
+      ['adapters/okms/native.test.ts', 'without the key material, which no question asks for'],
+    ],
+  ],
+  [
+    'a ciphertext that is too short ends the process',
+    [
+      ['domain/envelope_tampering.test.ts', 'every truncation is refused without a call'],
+      ['adapters/formats/okms.test.ts', 'is refused, not run into, when it is shorter than its tag'],
+      ['adapters/formats/okms.test.ts', 'is refused, not run into, when it is cut anywhere before its tag'],
+      [
+        'adapters/formats/ibm_kmsplugin.test.ts',
+        'each value of the vectors, cut anywhere: before anybody is asked',
+      ],
+    ],
+  ],
+  [
+    'CBC without a MAC, or with one of nothing',
+    [
+      ['domain/envelope_tampering.test.ts', 'every single bit flip is refused, at the price of its field'],
+      [
+        'adapters/formats/ibm_kmsplugin.test.ts',
+        'where values without authentication are not allowed, before anybody is asked',
+      ],
     ],
   ],
   [
@@ -70,6 +95,7 @@ const faults: readonly (readonly [
     [
       ['e2e/canaries.test.ts', 'on a local key file: neither plaintext nor KEK nor DEK'],
       ['e2e/remote.test.ts', 'neither plaintext nor what lets the plugin in shows in any output'],
+      ['e2e/ibm_config.test.ts', 'shows neither plaintext nor its API key, though LOG_ALL_VALUES is on'],
     ],
   ],
   [

@@ -138,7 +138,7 @@ describe('a file of the IBM layout', () => {
     const config = await ibmConfig(sandbox)
     const file = sandbox.writeConfig(config)
     const lineOf = (key: string) => readFileSync(file, 'utf8').split(`"${key}"`)[0]?.split('\n').length
-    const warned = ['REGION', 'API_KEY']
+    const warned = ['REGION', 'NUM_LEN_BYTES', 'API_KEY']
 
     const validated = await sandbox.run(['config', 'validate', '--config', file])
     expect(validated).toMatchObject({ code: 0, stdout: `${file}: valid\n` })

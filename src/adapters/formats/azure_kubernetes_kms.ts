@@ -40,7 +40,8 @@ const options = z.strictObject({})
 export const azureKubernetesKms: Format<z.infer<typeof options>> = {
   name: 'azure-kubernetes-kms',
   writtenBy: "Azure's kubernetes-kms",
-  backends: ['azure'],
+  // The same RSA key may have been brought to a token, which is then asked without the vault.
+  backends: ['azure', 'pkcs11'],
   authenticated: 'all',
   options,
 

@@ -2,8 +2,10 @@
 import { createCipheriv, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { decodeInput } from '../../../src/adapters/cli/decode_input.js'
 import { ibmKmsplugin } from '../../../src/adapters/formats/ibm_kmsplugin.js'
 import { kubeDekIn } from '../../../src/adapters/formats/kube_dek_cbc.js'
+import { createExplainer } from '../../../src/container.js'
 import type { NativeCiphertext, StoredValue } from '../../../src/ports/foreign.js'
 import { outcomeNow } from '../../doubles/outcome.js'
 import { seeded } from '../../support/seeded.js'
@@ -93,7 +95,7 @@ describe('is refused:', () => {
     expect(outcomeNow(() => asked(first.ciphertext, { ...settings, version }))).toBe('ERR_KEY_UNKNOWN')
   })
 
-  test('peer bug 12: where values without authentication are not allowed, before anybody is asked', () => {
+  test('where values without authentication are not allowed, before anybody is asked', () => {
     const plan = () => ibmKmsplugin.plan(stored(first.ciphertext), settings, { allowUnauthenticated: false })
     expect(outcomeNow(plan)).toBe('ERR_VALUE_UNAUTHENTICATED')
   })
@@ -187,6 +189,27 @@ describe('the value that IBM’s documentation prints', () => {
         { label: 'algorithm', value: 'AES-256-CBC, not authenticated' },
       ],
     })
+  })
+
+  test('is explained by inspect, in the hexdump of etcdctl’s output that the documentation prints', () => {
+    const prefix = Buffer.from(
+      '/registry/secrets/default/secret1\nk8s:enc:kms:v1:KmsPlugin:\x02\x74',
+      'latin1',
+    )
+    const output = Buffer.concat([prefix, VALUE, Buffer.alloc(144, 0xee), Buffer.from('\n')])
+    expect(output).toHaveLength(834)
+    const lines = Array.from({ length: Math.ceil(output.length / 16) }, (_, line) => {
+      const bytes = output.subarray(16 * line, 16 * line + 16)
+      const pairs = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ')
+      const shown = bytes.toString('latin1').replace(/[^ -~]/g, '.')
+      return `${(16 * line).toString(16).padStart(8, '0')}  ${pairs.padEnd(49)} |${shown}|\n`
+    })
+    const { bytes, form } = decodeInput(Buffer.from(lines.join('')))
+    expect(form).toBe('hexdump')
+    const { summary, fields, wellFormed } = createExplainer().explain(bytes)
+    expect(summary).toContain('"KmsPlugin" and the KMS plug-in of IBM Cloud Private')
+    expect(wellFormed).toBe(true)
+    expect(fields).toContainEqual({ label: 'ibm-kmsplugin KpVersion', value: '1' })
   })
 
   test('says what is wrong with it when it is cut', () => {

@@ -90,7 +90,7 @@ describe('okms-kmip', () => {
     expect(outcomeNow(() => asked(okmsKmip, value as StoredValue))).toBe('ERR_MALFORMED_ENVELOPE')
   })
 
-  test('peer bug 9: is refused, not run into, when it is shorter than its tag', () => {
+  test('is refused, not run into, when it is shorter than its tag', () => {
     for (let length = 0; length < 16; length += 1) {
       const value = { ...first, ciphertext: first.ciphertext.subarray(0, length) }
       expect(outcomeNow(() => asked(okmsKmip, value))).toBe('ERR_MALFORMED_ENVELOPE')
@@ -173,7 +173,7 @@ describe('okms-rest', () => {
     expect(outcomeNow(() => asked(okmsRest, value as StoredValue))).toBe('ERR_MALFORMED_ENVELOPE')
   })
 
-  test('peer bug 9: is refused, not run into, when it is cut anywhere before its tag', () => {
+  test('is refused, not run into, when it is cut anywhere before its tag', () => {
     for (const { stored, note } of values) {
       const end = stored.ciphertext.lastIndexOf('.') + 1
       for (let length = 0; length <= end; length += 1) {

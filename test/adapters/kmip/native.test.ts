@@ -126,7 +126,7 @@ describe('is opened:', () => {
     expect(Buffer.from(opened).toString('base64')).toBe(first.plaintext)
   })
 
-  test('peer bug 8: without the key material, which no operation asks for', async () => {
+  test('without the key material, which no operation asks for', async () => {
     const wrapper = scene.open()
     await wrapper.currentKeyId(within())
     await wrapper.decryptNative(native(first), within())

@@ -106,6 +106,16 @@ describe('is opened:', () => {
     expect(Buffer.from(opened).toString('base64')).toBe(first.plaintext)
   })
 
+  test('without the key material, which no question asks for', async () => {
+    await wrapper.currentKeyId(options)
+    await open(bytesOf(first.ciphertext))
+    await outcomeOf(open(Buffer.from('e.e.e.e.e')))
+    const looks = subject.fake.server.requests.filter(({ method }) => method === 'GET')
+    expect(looks).toHaveLength(2)
+    // `?format=jwk` would have the service hand it out.
+    for (const { url } of looks) expect(url.search).toBe('')
+  })
+
   test('without the context of the settings, which that plugin never sends', async () => {
     const bound = subject.open({ context: 'ours' })
     expect(await outcomeOf(open(bytesOf(first.ciphertext), recorded.id, bound))).toBe('OK')
