@@ -11,9 +11,9 @@ const LARGEST = 2 ** 31 - 1
 
 /** As `strconv.ParseInt` with base 0, for what fits in 32 bits. */
 export function goInteger(text: string): number {
-  const [, sign = '', digits = ''] = /^([+-]?)([0-9][0-9a-zA-Z_]*)$/.exec(text) ?? []
+  const [, sign = '', digits = ''] = /^([+-]?)([0-9](?:_?[0-9a-zA-Z])*)$/.exec(text) ?? []
   const plain = digits.replaceAll('_', '')
-  const octal = /^0[0-7]+$/.test(plain)
+  const octal = /^0[0-9]+$/.test(plain)
   const value = digits === '' ? NaN : Number(octal ? `0o${plain}` : plain)
   if (!Number.isInteger(value) || value > LARGEST || /[eE]/.test(plain) !== /^0[xX].*[eE]/.test(plain)) {
     throw new Error('must be a whole number')

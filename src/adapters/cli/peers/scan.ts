@@ -26,7 +26,8 @@ export interface Scanned {
 }
 
 /** Flags of ours, and those that every program of Go has. */
-const SWITCHES = ['help', 'h', 'version', 'print-config']
+const HELP = ['help', 'h']
+const SWITCHES = [...HELP, 'version', 'print-config']
 
 /** @throws {UsageError} On an unknown flag, a missing value, or a value that is none of its kind. */
 export function scan(argv: readonly string[], rows: readonly PeerFlag[], style: GoStyle): Scanned {
@@ -49,6 +50,11 @@ export function scan(argv: readonly string[], rows: readonly PeerFlag[], style: 
     const spelled = `${style.dash}${name}`
     const row = flags.get(name)
     if (row === undefined && !SWITCHES.includes(name)) throw unknown(name, at, [...flags.keys()], style.dash)
+    if (row === undefined && HELP.includes(name)) {
+      // As there: who asks for help gets it, whatever else is wrong.
+      on.add('help')
+      break
+    }
     const isSwitch = row === undefined || row.kind === 'switch'
     const value = attached ?? (isSwitch ? 'true' : argv[++at])
     if (value === undefined) throw new UsageError(`${spelled} needs a value`)
@@ -61,7 +67,7 @@ export function scan(argv: readonly string[], rows: readonly PeerFlag[], style: 
   }
   return {
     values,
-    help: on.has('help') || on.has('h'),
+    help: on.has('help'),
     version: on.has('version'),
     printConfig: on.has('print-config'),
     firstIgnored,

@@ -78,10 +78,13 @@ describe('values', () => {
     expect(ofAws('--encryption-context=a=1,b=2').values.get('encryption-context')).toEqual(['a=1,b=2'])
   })
 
-  test.each([['-h'], ['--help'], ['-help'], ['-debug', '--h']])('%j asks for help', (...argv) => {
-    expect(ofVault(...argv).help).toBe(true)
-    expect(ofAws(...argv).help).toBe(true)
-  })
+  test.each([['-h'], ['--help'], ['-help'], ['-debug', '--h'], ['-h', '--nonsense']])(
+    '%j asks for help',
+    (...argv) => {
+      expect(ofVault(...argv).help).toBe(true)
+      expect(ofAws(...argv).help).toBe(true)
+    },
+  )
 
   test.each(['-version', '--version'])('%s asks for the version', (flag) => {
     expect(ofVault(flag).version).toBe(true)
@@ -100,9 +103,12 @@ describe('numbers, durations and lists of Go', () => {
     ['1_000', 1000],
   ])('%s', (text, value) => expect(goInteger(text)).toBe(value))
 
-  test.each(['', 'x', '1.5', '1e3', ' 1', '0x', '99999999999', 'NaN'])('%j is no number', (text) => {
-    expect(() => goInteger(text)).toThrow('whole number')
-  })
+  test.each(['', 'x', '1.5', '1e3', ' 1', '0x', '99999999999', 'NaN', '1__0', '1_', '08'])(
+    '%j is no number',
+    (text) => {
+      expect(() => goInteger(text)).toThrow('whole number')
+    },
+  )
 
   test.each([
     ['10s', 10_000],
