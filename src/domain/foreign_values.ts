@@ -1,7 +1,7 @@
 /**
  * Opens what another plugin sealed: finds the one format of a value, asks the key that lists it, never tries all.
  */
-import { createHash } from 'node:crypto'
+import { createHash, createSecretKey, type KeyObject } from 'node:crypto'
 import type { Clock } from '../ports/clock.js'
 import { asKmsError, KmsError } from '../ports/errors.js'
 import type { ForeignDecoder, NativeCiphertext, OpeningPlan, Sign, StoredValue } from '../ports/foreign.js'
@@ -36,8 +36,8 @@ export class ForeignValues {
   readonly #keys: readonly DecodingKey[]
   readonly #metrics: Metrics
   /** Answers that open many values, as long as a DEK would be held. */
-  readonly #answers: ExpiringCache<Buffer>
-  readonly #flights: SingleFlight<Buffer>
+  readonly #answers: ExpiringCache<KeyObject>
+  readonly #flights: SingleFlight<KeyObject>
 
   /** @param timeoutMs How long the question behind a reusable answer may take, retries included. */
   constructor(
@@ -117,16 +117,16 @@ export class ForeignValues {
   ): Promise<Uint8Array> {
     const name = nameOf(key.name, question)
     const held = this.#answers.get(name)
-    if (held !== undefined) return plan.finish([held])
+    if (held !== undefined) return finished(plan, held)
     const answer = await this.#flights.join(name, options, async (flight) => {
       const secret = await this.#ask(key, question, flight)
       try {
-        return Buffer.from(secret)
+        return createSecretKey(secret)
       } finally {
         secret.fill(0)
       }
     })
-    const plaintext = plan.finish([answer])
+    const plaintext = finished(plan, answer)
     // Only what has opened a value is kept.
     this.#answers.put(name, answer)
     return plaintext
@@ -156,6 +156,16 @@ export class ForeignValues {
       )
     }
     return this.#openWith(key, { ...plan, isReusable: false }, options)
+  }
+}
+
+/** Each gets a copy of its own, which nobody else still needs when it is wiped. */
+function finished(plan: OpeningPlan, held: KeyObject): Uint8Array {
+  const answer = held.export()
+  try {
+    return plan.finish([answer])
+  } finally {
+    answer.fill(0)
   }
 }
 

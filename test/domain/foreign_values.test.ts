@@ -239,6 +239,34 @@ describe('an answer that opens many values', () => {
     expect(core.primary.calls.decryptNative).toBe(2)
   })
 
+  test('is left in no buffer that a format was given, whether the value opened or not', async () => {
+    const given: Uint8Array[] = []
+    const watched: ForeignDecoder = {
+      ...reusable(),
+      plan: ({ ciphertext }) => ({
+        questions: [{ bytes: ciphertext.subarray(4, 36) }],
+        isReusable: true,
+        finish: ([answer = Buffer.alloc(0)]) => {
+          given.push(answer)
+          if (ciphertext.length > 36) throw new KmsError('ERR_DECRYPTION_FAILED', 'does not authenticate')
+          return Buffer.from(answer)
+        },
+      }),
+    }
+    const core = await coreThatDecodes([[watched]])
+    const good = sealedBy(core.primary, 'toy:', Buffer.from('seed'))
+    const bad = Buffer.concat([good, Buffer.of(1)])
+    const open = core.primary.hold('decryptNative')
+    const storm = [bad, good, bad, good].map(async (value) => outcomeOf(decrypt(core, value)))
+    await open()
+    const refused = 'ERR_DECRYPTION_FAILED'
+    expect(await Promise.all(storm)).toEqual([refused, 'OK', refused, 'OK'])
+    expect(Buffer.from(await decrypt(core, good)).toString()).toBe('seed')
+    expect(await outcomeOf(decrypt(core, bad))).toBe(refused)
+    expect(core.primary.calls.decryptNative).toBe(1)
+    expect(given.map((answer) => Buffer.from(answer).toString())).toEqual(given.map(() => '\0\0\0\0'))
+  })
+
   test('with no cache every value asks', async () => {
     const core = await coreThatDecodes([[reusable()]], { dekCacheTimeoutMs: 0 })
     const value = sealedBy(core.primary, 'toy:', Buffer.from('seed'))
