@@ -7,6 +7,7 @@ import { asKmsError, KmsError } from '../ports/errors.js'
 import type { ForeignDecoder, NativeCiphertext, OpeningPlan, Sign, StoredValue } from '../ports/foreign.js'
 import type { CallOptions, KeyWrapper } from '../ports/key_wrapper.js'
 import type { Metrics } from '../ports/metrics.js'
+import { withDeadline } from './deadline.js'
 import { ExpiringCache, type CachePolicy } from './expiring_cache.js'
 import { SingleFlight } from './single_flight.js'
 
@@ -34,6 +35,7 @@ const SIGNS: readonly Sign[] = ['annotation', 'keyId', 'bytes']
 
 export class ForeignValues {
   readonly #keys: readonly DecodingKey[]
+  readonly #clock: Clock
   readonly #metrics: Metrics
   /** Answers that open many values, as long as a DEK would be held. */
   readonly #answers: ExpiringCache<KeyObject>
@@ -48,6 +50,7 @@ export class ForeignValues {
     metrics: Metrics,
   ) {
     this.#keys = keys
+    this.#clock = clock
     this.#metrics = metrics
     this.#answers = new ExpiringCache(policy, clock)
     this.#flights = new SingleFlight(clock, timeoutMs)
@@ -59,7 +62,7 @@ export class ForeignValues {
   }
 
   /**
-   * Opens. Where several keys list the format, the next is asked when the value is not of the one before.
+   * Opens. Where several keys list the format, the next is asked when the one before has not opened the value.
    *
    * @returns The plaintext, which the caller owns and wipes.
    */
@@ -85,14 +88,27 @@ export class ForeignValues {
 
   async #open({ value, candidates }: FoundForeign, options: CallOptions): Promise<Uint8Array> {
     const failures: KmsError[] = []
-    for (const { key, decoder } of candidates) {
+    for (const [index, { key, decoder }] of candidates.entries()) {
       try {
-        return await this.#openWith(key, decoder.plan(value), options)
+        return await this.#inTurn(candidates.length - index, options, async (o) =>
+          this.#openWith(key, decoder.plan(value), o),
+        )
       } catch (thrown) {
         failures.push(asKmsError(thrown))
       }
     }
     throw worstOf(failures)
+  }
+
+  /** A key that hangs leaves those behind it their part of the time. */
+  async #inTurn<T>(
+    turnsLeft: number,
+    options: CallOptions,
+    work: (options: CallOptions) => Promise<T>,
+  ): Promise<T> {
+    if (turnsLeft === 1) return work(options)
+    const nowMs = this.#clock.nowMs()
+    return withDeadline(this.#clock, nowMs + (options.deadlineMs - nowMs) / turnsLeft, options, work)
   }
 
   async #openWith(key: DecodingKey, plan: OpeningPlan, options: CallOptions): Promise<Uint8Array> {

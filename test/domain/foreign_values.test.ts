@@ -190,6 +190,28 @@ describe('several keys with the same format', () => {
     expect(await outcomeOf(decrypt(core, ofPrimary))).toBe('ERR_BACKEND_UNREACHABLE')
   })
 
+  test('one that hangs leaves the others their part of the time', async () => {
+    const core = await coreThatDecodes([[toyFormat('toy')], [toyFormat('toy')], [toyFormat('toy')]])
+    const value = sealedBy(core.decryptOnly[1]!, 'toy:', Buffer.from('seed'))
+    core.primary.hold('decryptNative')
+    core.decryptOnly[0]!.hold('decryptNative')
+    const opened = outcomeOf(decrypt(core, value))
+    await core.clock.advance(2500)
+    expect(await opened).toBe('OK')
+    const lost = outcomeOf(decrypt(core, sealedBy(core.primary, 'toy:', Buffer.from('seed'))))
+    await core.clock.advance(2500)
+    expect(await lost).toBe('ERR_DEADLINE_EXCEEDED')
+  })
+
+  test('the last one, and the only one, has all the time that is left', async () => {
+    const core = await coreThatDecodes([[toyFormat('toy')], [toyFormat('toy')]], { callTimeoutMs: 2500 })
+    const value = sealedBy(core.decryptOnly[0]!, 'toy:', Buffer.from('seed'))
+    core.decryptOnly[0]!.latencyMs = () => 2400
+    const opened = decrypt(core, value)
+    await core.clock.advance(2400)
+    expect(Buffer.from(await opened).toString()).toBe('seed')
+  })
+
   test('that a format on another key does not list is not asked', async () => {
     const core = await coreThatDecodes([[], [toyFormat('toy')]])
     await decrypt(core, sealedBy(core.decryptOnly[0]!, 'toy:', Buffer.from('seed')))
