@@ -4,7 +4,13 @@
 import { createHash, createSecretKey, type KeyObject } from 'node:crypto'
 import type { Clock } from '../ports/clock.js'
 import { asKmsError, KmsError } from '../ports/errors.js'
-import type { ForeignDecoder, NativeCiphertext, OpeningPlan, Sign, StoredValue } from '../ports/foreign.js'
+import {
+  signsOf,
+  type ForeignDecoder,
+  type NativeCiphertext,
+  type OpeningPlan,
+  type StoredValue,
+} from '../ports/foreign.js'
 import type { CallOptions, KeyWrapper } from '../ports/key_wrapper.js'
 import type { Metrics } from '../ports/metrics.js'
 import { withDeadline } from './deadline.js'
@@ -30,8 +36,6 @@ export interface FoundForeign {
   readonly value: StoredValue
   readonly candidates: readonly Candidate[]
 }
-
-const SIGNS: readonly Sign[] = ['annotation', 'keyId', 'bytes']
 
 export class ForeignValues {
   readonly #keys: readonly DecodingKey[]
@@ -186,12 +190,10 @@ function finished(plan: OpeningPlan, held: KeyObject): Uint8Array {
 }
 
 function find(keys: readonly DecodingKey[], value: StoredValue): FoundForeign | undefined {
-  // Whoever writes annotations is known by them: guessing by first bytes would ask a key about what is not its own.
-  const signs = Object.keys(value.annotations).length === 0 ? SIGNS.slice(1) : SIGNS.slice(0, 1)
   const all = keys.flatMap((key) =>
     key.decoders.map((decoder) => ({ key, decoder, sign: decoder.recognize(value) })),
   )
-  for (const sign of signs) {
+  for (const sign of signsOf(value)) {
     const first = all.find((candidate) => candidate.sign === sign)
     if (first === undefined) continue
     const { format } = first.decoder
