@@ -91,6 +91,8 @@ export class ForeignValues {
   }
 
   async #open({ value, candidates }: FoundForeign, options: CallOptions): Promise<Uint8Array> {
+    const held = candidates.length > 1 ? this.#openHeld(value, candidates) : undefined
+    if (held !== undefined) return held
     const failures: KmsError[] = []
     for (const [index, { key, decoder }] of candidates.entries()) {
       try {
@@ -102,6 +104,21 @@ export class ForeignValues {
       }
     }
     throw worstOf(failures)
+  }
+
+  /** By an answer that is held, whosever it is: no other key is asked before. What fails here fails again in its turn. */
+  #openHeld(value: StoredValue, candidates: readonly Candidate[]): Uint8Array | undefined {
+    for (const { key, decoder } of candidates) {
+      try {
+        const plan = decoder.plan(value)
+        const question = reusableQuestion(plan)
+        const held = question === undefined ? undefined : this.#answers.get(nameOf(key.name, question))
+        if (held !== undefined) return finished(plan, held)
+      } catch {
+        continue
+      }
+    }
+    return undefined
   }
 
   /** A key that hangs leaves those behind it their part of the time. */
@@ -116,10 +133,8 @@ export class ForeignValues {
   }
 
   async #openWith(key: DecodingKey, plan: OpeningPlan, options: CallOptions): Promise<Uint8Array> {
-    const [only, ...others] = plan.questions
-    if (plan.isReusable === true && only !== undefined && others.length === 0) {
-      return this.#openReusing(key, only, plan, options)
-    }
+    const reusable = reusableQuestion(plan)
+    if (reusable !== undefined) return this.#openReusing(key, reusable, plan, options)
     const answers: Uint8Array[] = []
     try {
       for (const question of plan.questions) answers.push(await this.#ask(key, question, options))
@@ -177,6 +192,12 @@ export class ForeignValues {
     }
     return this.#openWith(key, { ...plan, isReusable: false }, options)
   }
+}
+
+/** The only question of a plan, where its answer opens many values. */
+function reusableQuestion(plan: OpeningPlan): NativeCiphertext | StoredValue | undefined {
+  const [only, ...others] = plan.questions
+  return plan.isReusable === true && others.length === 0 ? only : undefined
 }
 
 /** Each gets a copy of its own, which nobody else still needs when it is wiped. */

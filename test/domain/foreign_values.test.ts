@@ -289,6 +289,18 @@ describe('an answer that opens many values', () => {
     expect(given.map((answer) => Buffer.from(answer).toString())).toEqual(given.map(() => '\0\0\0\0'))
   })
 
+  test('is used while it is held before any other key is asked, or waited for', async () => {
+    const core = await coreThatDecodes([[reusable()], [reusable()]])
+    const value = sealedBy(core.decryptOnly[0]!, 'toy:', Buffer.from('seed'))
+    await decrypt(core, value)
+    core.primary.hold('decryptNative')
+    let outcome = 'pending'
+    void outcomeOf(decrypt(core, value)).then((code) => (outcome = code))
+    await settled()
+    expect(outcome).toBe('OK')
+    expect(core.primary.calls.decryptNative).toBe(1)
+  })
+
   test('with no cache every value asks', async () => {
     const core = await coreThatDecodes([[reusable()]], { dekCacheTimeoutMs: 0 })
     const value = sealedBy(core.primary, 'toy:', Buffer.from('seed'))
