@@ -13,8 +13,8 @@ import {
 } from '../ports/foreign.js'
 import type { CallOptions, KeyWrapper } from '../ports/key_wrapper.js'
 import type { Metrics } from '../ports/metrics.js'
-import { withDeadline } from './deadline.js'
 import { ExpiringCache, type CachePolicy } from './expiring_cache.js'
+import { inTurn } from './in_turn.js'
 import { SingleFlight } from './single_flight.js'
 
 /** A key of the configuration and the formats that it decodes. */
@@ -93,17 +93,16 @@ export class ForeignValues {
   async #open({ value, candidates }: FoundForeign, options: CallOptions): Promise<Uint8Array> {
     const held = candidates.length > 1 ? this.#openHeld(value, candidates) : undefined
     if (held !== undefined) return held
-    const failures: KmsError[] = []
-    for (const [index, { key, decoder }] of candidates.entries()) {
-      try {
-        return await this.#inTurn(candidates.length - index, options, async (o) =>
-          this.#openWith(key, decoder.plan(value), o),
-        )
-      } catch (thrown) {
-        failures.push(asKmsError(thrown))
-      }
+    const ways = candidates.map(
+      ({ key, decoder }) =>
+        async () =>
+          this.#openWith(key, decoder.plan(value), options),
+    )
+    try {
+      return await inTurn(this.#clock, options.deadlineMs, ways)
+    } catch (thrown) {
+      throw worstOf(thrown instanceof AggregateError ? (thrown.errors as unknown[]) : [thrown])
     }
-    throw worstOf(failures)
   }
 
   /** By an answer that is held, whosever it is: no other key is asked before. What fails here fails again in its turn. */
@@ -119,17 +118,6 @@ export class ForeignValues {
       }
     }
     return undefined
-  }
-
-  /** A key that hangs leaves those behind it their part of the time. */
-  async #inTurn<T>(
-    turnsLeft: number,
-    options: CallOptions,
-    work: (options: CallOptions) => Promise<T>,
-  ): Promise<T> {
-    if (turnsLeft === 1) return work(options)
-    const nowMs = this.#clock.nowMs()
-    return withDeadline(this.#clock, nowMs + (options.deadlineMs - nowMs) / turnsLeft, options, work)
   }
 
   async #openWith(key: DecodingKey, plan: OpeningPlan, options: CallOptions): Promise<Uint8Array> {
@@ -227,7 +215,8 @@ function find(keys: readonly DecodingKey[], value: StoredValue): FoundForeign | 
 }
 
 /** That of the key whose value it is, if one could not look; else the last word on the value. */
-function worstOf(failures: readonly KmsError[]): KmsError {
+function worstOf(thrown: readonly unknown[]): KmsError {
+  const failures = thrown.map(asKmsError)
   const isUnknown = ({ code }: KmsError) => code === 'ERR_KEY_UNKNOWN'
   return (
     failures.find((error) => error.fault !== 'data' && !isUnknown(error)) ??

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { KmsError } from '../../src/ports/errors.js'
-import type { ForeignDecoder } from '../../src/ports/foreign.js'
+import type { ForeignDecoder, NativeCiphertext, OpeningPlan } from '../../src/ports/foreign.js'
 import { buildProvedCore, type Core, type CoreSettings } from '../doubles/core.js'
 import { FaultyKeyWrapper } from '../doubles/faulty_key_wrapper.js'
 import { ManualClock, settled } from '../doubles/manual_clock.js'
@@ -203,13 +203,38 @@ describe('several keys with the same format', () => {
     expect(await lost).toBe('ERR_DEADLINE_EXCEEDED')
   })
 
-  test('the last one, and the only one, has all the time that is left', async () => {
-    const core = await coreThatDecodes([[toyFormat('toy')], [toyFormat('toy')]], { callTimeoutMs: 2500 })
-    const value = sealedBy(core.decryptOnly[0]!, 'toy:', Buffer.from('seed'))
-    core.decryptOnly[0]!.latencyMs = () => 2400
-    const opened = decrypt(core, value)
+  test('one that is slow has all the time of the request all the same', async () => {
+    const settings = { callTimeoutMs: 2500 }
+    const core = await coreThatDecodes([[toyFormat('toy')], [toyFormat('toy')], [toyFormat('toy')]], settings)
+    core.primary.latencyMs = () => 2400
+    const opened = outcomeOf(decrypt(core, sealedBy(core.primary, 'toy:', Buffer.from('seed'))))
     await core.clock.advance(2400)
+    expect(await opened).toBe('OK')
+  })
+
+  test('the plaintext of one that answers after another is wiped', async () => {
+    const made: Uint8Array[] = []
+    const watched = (questions: OpeningPlan['questions']): ForeignDecoder => ({
+      ...toyFormat('toy'),
+      plan: () => ({
+        questions,
+        finish: () => {
+          const plaintext = Buffer.from('seed')
+          made.push(plaintext)
+          return plaintext
+        },
+      }),
+    })
+    const questions: NativeCiphertext[] = []
+    const settings = { callTimeoutMs: 2500 }
+    const core = await coreThatDecodes([[watched(questions)], [watched([])]], settings)
+    questions.push({ bytes: core.primary.encryptNative(Buffer.from('seed')) })
+    const release = core.primary.hold('decryptNative')
+    const opened = decrypt(core, Buffer.from('toy:'))
+    await core.clock.advance(1250)
     expect(Buffer.from(await opened).toString()).toBe('seed')
+    await release()
+    expect(made.map((plaintext) => Buffer.from(plaintext).toString())).toEqual(['seed', '\0\0\0\0'])
   })
 
   test('that a format on another key does not list is not asked', async () => {
