@@ -1,8 +1,15 @@
 /** THE registration table: one line per format of another plugin. Their order decides nothing. */
 import type { DescribeForeign, Sign } from '../../ports/foreign.js'
-import type { AnyFormat } from './format.js'
+import { erased, type AnyFormat } from './format.js'
+import { k8sKmsPlugin } from './k8s_kms_plugin.js'
+import { kubernetesKmsMock } from './kubernetes_kms_mock.js'
+import { kubernetesLocalKek } from './kubernetes_local_kek.js'
 
-export const formats: readonly AnyFormat[] = []
+export const formats: readonly AnyFormat[] = [
+  erased(k8sKmsPlugin),
+  erased(kubernetesKmsMock),
+  erased(kubernetesLocalKek),
+]
 
 export function formatOfName(name: string): AnyFormat | undefined {
   return formats.find((format) => format.name === name)
