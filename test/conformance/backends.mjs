@@ -19,7 +19,7 @@ const SOFTHSM_MODULES = [
  * - `missing()`: what this machine lacks, `undefined` if nothing;
  * - `prepare(folder, port)`: the environment its plugins need, `keySection(name)` for an entry under `keys`, and where
  *   a KEK has versions `rotate(name)`, which makes a new one under a running plugin. `makeKek(name)` where the plugin's
- *   keygen makes none; `close()` where a server has to be ended, which may listen on the port.
+ *   keygen makes none; `peer`, what another plugin has to know to use the KEK `kek-1`; `close()` where a server has to be ended, which may listen on the port.
  */
 export const backends = [
   { name: 'local', missing: () => undefined, prepare: prepareLocal },

@@ -42,6 +42,8 @@ var scenarios = map[string]func(*trial){
 	"rotation-to-new-primary":   rotationToNewPrimary,
 	"plugin-late":               pluginLate,
 	"plugin-down":               pluginDown,
+	"migration-v2":              migrationV2,
+	"migration-v1":              migrationV1,
 	"nothing-lost":              nothingLost,
 }
 

@@ -62,7 +62,9 @@ export function prepareVault(folder, port) {
       caFile,
       keyName: name,
       auth: { method: 'token', token: `file:${tokenFile}` },
+      decode: ['vault-kubernetes-kms'],
     }),
+    peer: { url: env.BAO_ADDR, caFile, token, key: 'kek-1' },
     makeKek: (name) => must(['write', '-f', `transit/keys/${name}`]),
     rotate: (name) => must(['write', '-f', `transit/keys/${name}/rotate`]),
     close: () => {

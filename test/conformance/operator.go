@@ -14,8 +14,10 @@ type operator struct {
 
 // answer has no field set when run.mjs just did as it was asked.
 type answer struct {
-	Socket string `json:"socket"`
-	Error  string `json:"error"`
+	Socket string   `json:"socket"`
+	Peer   *transit `json:"peer"`
+	Count  int      `json:"count"`
+	Error  string   `json:"error"`
 }
 
 func newOperator(in io.Reader, out io.Writer) *operator {
@@ -34,6 +36,8 @@ func (o *operator) tell(line any) {
 //	crash                   SIGKILL, then start
 //	rotate                  a new version of the KEK, under a running plugin; not every backend has such a thing
 //	move-primary            another KEK becomes primary, the old one stays; the plugin is restarted
+//	peer                    answers with the key of a KMS that another plugin may use
+//	foreign-decrypts        answers how many values of other plugins the plugin has opened since it was started
 //	foreign                 starts a second plugin with a KEK of its own and answers with its socket
 func (t *trial) ask(what string) answer {
 	t.plugin.tell(map[string]string{"ask": what})

@@ -92,6 +92,17 @@ export class Plugin {
     if (signal === 'SIGTERM' && code !== 0) throw new Error(`the plugin stopped with exit code ${code}`)
   }
 
+  /** How many values of other plugins it has opened since it was started. */
+  async foreignDecrypts() {
+    const answer = await fetch(`http://127.0.0.1:${this.#port}/metrics`, {
+      signal: AbortSignal.timeout(5000),
+    })
+    const samples = (await answer.text()).matchAll(
+      /^kmsplugin_foreign_decrypts_total\{.*code="OK".*\} (\d+)$/gm,
+    )
+    return [...samples].reduce((sum, [, count]) => sum + Number(count), 0)
+  }
+
   #lastLog() {
     return readFileSync(this.#log, 'utf8').trim().split('\n').slice(-5).join('\n')
   }

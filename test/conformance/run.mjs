@@ -160,6 +160,10 @@ class Bench {
         this.#primary = 'kek-2'
         this.#addPrimary(this.#plugin, this.#primary)
         return this.#restart('SIGTERM')
+      case 'peer':
+        return { peer: this.#prepared.peer }
+      case 'foreign-decrypts':
+        return { count: await this.#plugin.foreignDecrypts() }
       case 'foreign':
         await this.#foreign.start()
         return { socket: this.#foreign.socket }

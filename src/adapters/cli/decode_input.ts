@@ -4,11 +4,12 @@
  * Rule: bytes that begin like a stored value are taken as they are. Else the first decoding that yields such a
  * beginning counts, else the first that the text has the form of.
  */
+import { fromHexdump } from './hexdump.js'
 import { UsageError } from './arguments.js'
 
 export interface DecodedInput {
   readonly bytes: Uint8Array
-  readonly form: 'raw' | 'hex' | 'base64' | 'etcdctl JSON'
+  readonly form: 'raw' | 'hexdump' | 'hex' | 'base64' | 'etcdctl JSON'
 }
 
 /** What a value in etcd begins with: encrypted, protobuf, JSON. */
@@ -22,7 +23,7 @@ const SLASH = 0x2f
 const OPENING_BRACE = 0x7b
 
 /**
- * Undoes `xxd -p`, `etcdctl get` with its key line, `--hex` or `-w json`, base64 and base64url.
+ * Undoes `hexdump -C`, `xxd`, `xxd -p`, `etcdctl get` with its key line, `--hex` or `-w json`, base64 and base64url.
  *
  * @throws {UsageError} On JSON of etcdctl that does not hold exactly one value.
  */
@@ -31,6 +32,9 @@ export function decodeInput(raw: Uint8Array): DecodedInput {
   if (beginsLikeAValue(raw)) return fromEtcdctlJson(raw) ?? whole
   const value = withoutKeyLine(raw)
   if (value !== undefined) return { bytes: value, form: 'raw' }
+
+  const dump = fromHexdump(Buffer.from(raw).toString('latin1'))
+  if (dump !== undefined) return { bytes: withoutKeyLine(dump) ?? dump, form: 'hexdump' }
 
   const text = asciiText(raw)
   if (text === undefined) return whole

@@ -15,7 +15,8 @@ export const inspect: Command = {
   synopsis: '[FILE|-] [--json] [--config FILE]',
   summary: 'explain a raw etcd value: provider, API version, key id, format; never needs a key',
   description:
-    'Reads FILE, or stdin: the raw value, hex, base64, or what etcdctl prints with or without -w json.\n' +
+    'Reads FILE, or stdin: the raw value, hex, base64, a dump of hexdump -C or xxd, or what etcdctl prints with or\n' +
+    'without -w json. Knows the values of kmsplugin and of the plugins that it replaces.\n' +
     'Shows no content of the value, only its form. With --config, key ids get the names of their keys.\n' +
     'Exit codes: 0 well formed, 1 damaged or unknown, 78 configuration invalid.',
   examples: [
@@ -39,7 +40,7 @@ export const inspect: Command = {
         return undefined
       })
     }
-    const explanation = explain(await services.explainer(), input, keyNames)
+    const explanation = explain(await services.explainer(), raw, input, keyNames)
     io.stdout(args.json ? json(explanation) : asText(explanation))
     return explanation.wellFormed ? EXIT.ok : EXIT.problem
   },
@@ -57,17 +58,39 @@ async function readInput({ args, io }: Invocation): Promise<Uint8Array> {
   }
 }
 
-/** etcdctl ends a raw value with a newline; where the value is well formed without it, it is not the value's. */
+/**
+ * etcdctl and editors end a value with a newline; where the value is well formed without it, it is not the value's. And
+ * what looks like hex or base64 may be the value itself: some plugins store text.
+ */
 function explain(
   explainer: ValueExplainer,
+  raw: Uint8Array,
   { bytes, form }: DecodedInput,
   keyNames: ReadonlyMap<string, string> | undefined,
 ): Explanation {
-  const shorter = form === 'raw' && bytes.at(-1) === NEWLINE
-  const trimmed = shorter ? explainer.explain(bytes.subarray(0, -1), keyNames) : undefined
-  const explanation = trimmed?.wellFormed === true ? trimmed : explainer.explain(bytes, keyNames)
-  const source = explanation === trimmed ? 'raw, without the newline at its end' : form
+  const decoded: Reading = { bytes, source: form }
+  const isText = form === 'hex' || form === 'base64'
+  const readings = isText
+    ? [decoded, ...withoutNewline(raw, 'raw'), { bytes: raw, source: 'raw' }]
+    : [...(form === 'etcdctl JSON' ? [] : withoutNewline(bytes, form)), decoded]
+  const explained = readings.map(({ bytes: read, source }) => ({
+    source,
+    explanation: explainer.explain(read, keyNames),
+  }))
+  const best = explained.find(({ explanation }) => explanation.wellFormed)
+  const { explanation, source } = best ?? { explanation: explainer.explain(bytes, keyNames), source: form }
   return { ...explanation, fields: [{ label: 'input', value: source }, ...explanation.fields] }
+}
+
+/** One way to understand the input. */
+interface Reading {
+  readonly bytes: Uint8Array
+  readonly source: string
+}
+
+function withoutNewline(bytes: Uint8Array, form: string): Reading[] {
+  if (bytes.at(-1) !== NEWLINE) return []
+  return [{ bytes: bytes.subarray(0, -1), source: `${form}, without the newline at its end` }]
 }
 
 function asText({ summary, fields }: Explanation): string {

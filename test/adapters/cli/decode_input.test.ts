@@ -32,6 +32,70 @@ describe('the JSON of etcdctl', () => {
   })
 })
 
+/** As `hexdump -C` prints it: 16 bytes a line, `*` for lines like the one before. */
+function hexdumpOf(bytes: Buffer): string {
+  const lines: string[] = []
+  let before = ''
+  for (let at = 0; at < bytes.length; at += 16) {
+    const chunk = bytes.subarray(at, at + 16)
+    const digits = [...chunk].map((byte) => byte.toString(16).padStart(2, '0'))
+    const text = [...chunk]
+      .map((byte) => (byte >= 32 && byte < 127 ? String.fromCharCode(byte) : '.'))
+      .join('')
+    const hexes = `${digits.slice(0, 8).join(' ')}  ${digits.slice(8).join(' ')}`.padEnd(48)
+    const isRepeated = hexes === before && chunk.length === 16
+    if (!isRepeated) lines.push(`${at.toString(16).padStart(8, '0')}  ${hexes}  |${text}|`)
+    else if (lines.at(-1) !== '*') lines.push('*')
+    before = hexes
+  }
+  return `${lines.join('\n')}\n${bytes.length.toString(16).padStart(8, '0')}\n`
+}
+
+/** As `xxd` prints it. */
+function xxdOf(bytes: Buffer): string {
+  const lines: string[] = []
+  for (let at = 0; at < bytes.length; at += 16) {
+    const chunk = bytes.subarray(at, at + 16)
+    const groups = chunk
+      .toString('hex')
+      .replace(/.{4}(?=.)/g, '$& ')
+      .padEnd(39)
+    const text = [...chunk]
+      .map((byte) => (byte >= 32 && byte < 127 ? String.fromCharCode(byte) : '.'))
+      .join('')
+    lines.push(`${at.toString(16).padStart(8, '0')}: ${groups}  ${text}`)
+  }
+  return `${lines.join('\n')}\n`
+}
+
+describe('a dump', () => {
+  test('with lines that hexdump left out is whole', () => {
+    const bytes = Buffer.concat([Buffer.from('k8s:enc:kms:v1:p'), Buffer.alloc(160), Buffer.from('end')])
+    const text = hexdumpOf(bytes)
+    expect(text).toContain('\n*\n')
+    expect(Buffer.from(decodeInput(Buffer.from(text)).bytes).equals(bytes)).toBe(true)
+  })
+
+  test('any bytes survive either dump', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 1, maxLength: 100 }), (array) => {
+        const bytes = Buffer.from(array)
+        for (const text of [hexdumpOf(bytes), xxdOf(bytes)]) {
+          expect(Buffer.from(decodeInput(Buffer.from(text)).bytes).equals(bytes)).toBe(true)
+        }
+      }),
+    )
+  })
+
+  test('with a hole, out of order or with an offset beyond any value is no dump', () => {
+    const lines = hexdumpOf(randomBytes(64)).split('\n')
+    const [first = '', second = '', third = ''] = lines
+    for (const text of [[first, third], [second, first], ['ffffffffffffff  00  |.|'], [first, '*']]) {
+      expect(decodeInput(Buffer.from(text.join('\n'))).form).not.toBe('hexdump')
+    }
+  })
+})
+
 const forms: readonly (readonly [string, string | Uint8Array, string])[] = [
   ['raw', value, 'raw'],
   [
@@ -40,6 +104,18 @@ const forms: readonly (readonly [string, string | Uint8Array, string])[] = [
     'raw',
   ],
   ['etcdctl get -w json', etcdctlJson([{ key: 'eA==', value: base64 }]), 'etcdctl JSON'],
+  ['hexdump -C', hexdumpOf(value), 'hexdump'],
+  [
+    'hexdump -C of a key line and its value',
+    hexdumpOf(Buffer.concat([Buffer.from('/registry/secrets/a/b\n'), value])),
+    'hexdump',
+  ],
+  [
+    'hexdump -C in upper case with carriage returns',
+    hexdumpOf(value).toUpperCase().replaceAll('\n', '\r\n'),
+    'hexdump',
+  ],
+  ['xxd', xxdOf(value), 'hexdump'],
   ['hex', hex, 'hex'],
   ['hex in upper case', hex.toUpperCase(), 'hex'],
   ['hex behind 0x', `0x${hex}\n`, 'hex'],

@@ -22,6 +22,7 @@ func main() {
 	key := flag.String("key", "", "PEM file of its key")
 	ca := flag.String("ca", "", "PEM file of the authority of the clients")
 	versions := flag.String("versions", "1.4,1.3,1.2,1.1,1.0", "versions of KMIP to speak")
+	okms := flag.Bool("okms", false, "be as its client of OVHcloud wants it, beyond what we need: see okms.go")
 	appendTag := flag.Bool("append-tag", false, "before 1.4, put the tag behind the data")
 	flag.Parse()
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
@@ -32,8 +33,13 @@ func main() {
 		os.Exit(1)
 	}
 	executor := kmipserver.NewBatchExecutor()
-	executor.SetSupportedProtocolVersions(parseVersions(*versions)...)
-	newStore(*appendTag).route(executor)
+	spoken := parseVersions(*versions)
+	store := newStore(*appendTag)
+	store.route(executor)
+	if *okms {
+		spoken = store.asOkms(executor, spoken)
+	}
+	executor.SetSupportedProtocolVersions(spoken...)
 
 	// Whoever started us holds the other end: a test that dies takes us along.
 	go func() {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,7 +68,8 @@ func (s *store) create(_ context.Context, req *payloads.CreateRequestPayload) (*
 			kmip.Attribute{AttributeName: kmip.AttributeNameObjectType, AttributeValue: req.ObjectType},
 			kmip.Attribute{AttributeName: kmip.AttributeNameInitialDate, AttributeValue: time.Now().Truncate(time.Second)}),
 	}
-	uid := hex.EncodeToString(random(16))
+	digits := hex.EncodeToString(random(16))
+	uid := strings.Join([]string{digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]}, "-")
 	s.keys[uid] = made
 	return &payloads.CreateResponsePayload{ObjectType: req.ObjectType, UniqueIdentifier: uid}, nil
 }
