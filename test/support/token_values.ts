@@ -33,43 +33,45 @@ export interface TokenValue {
   readonly tag: 'a' | 'b' | 'c' | undefined
 }
 
-interface Recording<Key> {
-  readonly key: Key
-  readonly values: readonly {
-    readonly api: string
-    readonly ciphertext: string
-    readonly keyId?: string
-    readonly annotations?: Readonly<Record<string, string>>
-    readonly plaintext: string
-    readonly note: string
-    readonly opensWith?: string
-    readonly tag?: 'a' | 'b' | 'c'
-  }[]
+/** As it stands in the file; bytes in base64. */
+export interface RecordedValue {
+  readonly api: string
+  readonly ciphertext: string
+  readonly keyId?: string
+  readonly annotations?: Readonly<Record<string, string>>
+  readonly plaintext: string
+  readonly note: string
+  readonly opensWith?: string
+  readonly tag?: 'a' | 'b' | 'c'
 }
 
 export function recorded<Key>(format: string): { readonly key: Key; readonly values: readonly TokenValue[] } {
   const path = new URL(`../vectors/foreign/${format}.json`, import.meta.url)
-  const { key, values } = JSON.parse(readFileSync(path, 'utf8')) as Recording<Key>
-  return {
-    key,
-    values: values.map((value) => {
-      const plaintext = Buffer.from(value.plaintext, 'base64')
-      const annotations = Object.entries(value.annotations ?? {})
-      return {
-        name: `${value.api}, ${value.note}, ${plaintext.length} bytes`,
-        stored: {
-          ciphertext: Buffer.from(value.ciphertext, 'base64'),
-          keyId: value.keyId,
-          annotations: Object.fromEntries(
-            annotations.map(([name, text]) => [name, Buffer.from(text, 'base64')]),
-          ),
-        },
-        plaintext,
-        opensWith: value.opensWith ?? 'kek',
-        tag: value.tag,
-      }
-    }),
+  const { key, values } = JSON.parse(readFileSync(path, 'utf8')) as {
+    readonly key: Key
+    readonly values: readonly RecordedValue[]
   }
+  return { key, values: valuesOf(values) }
+}
+
+export function valuesOf(values: readonly RecordedValue[]): TokenValue[] {
+  return values.map((value) => {
+    const plaintext = Buffer.from(value.plaintext, 'base64')
+    const annotations = Object.entries(value.annotations ?? {})
+    return {
+      name: `${value.api}, ${value.note}, ${plaintext.length} bytes`,
+      stored: {
+        ciphertext: Buffer.from(value.ciphertext, 'base64'),
+        keyId: value.keyId,
+        annotations: Object.fromEntries(
+          annotations.map(([name, text]) => [name, Buffer.from(text, 'base64')]),
+        ),
+      },
+      plaintext,
+      opensWith: value.opensWith ?? 'kek',
+      tag: value.tag,
+    }
+  })
 }
 
 /** Puts a key on a token with the right to decrypt, or to sign, and no other. */
