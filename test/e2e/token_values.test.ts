@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { HsmSandbox } from '../support/hsm.js'
 import { KmsClient, refusal } from '../support/kms_client.js'
 import { onSoftHsm, softHsmMissing } from '../support/softhsm.js'
-import { importStep, recorded, type RecordedKey, type TokenValue } from '../support/token_values.js'
+import { importStep, recorded, type TokenValue } from '../support/token_values.js'
 
-const { key: keys, values } = recorded<Readonly<Record<string, RecordedKey>>>('k8s-kms-plugin')
+const { key: keys, values } = recorded('k8s-kms-plugin')
 const [kek, mac] = [keys['kek']!, keys['mac']!]
 const ofKek = values.filter(({ opensWith }) => opensWith === 'kek')
 

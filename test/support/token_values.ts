@@ -45,10 +45,14 @@ export interface RecordedValue {
   readonly tag?: 'a' | 'b' | 'c'
 }
 
-export function recorded<Key>(format: string): { readonly key: Key; readonly values: readonly TokenValue[] } {
+/** @param format Its name, which is that of the file. */
+export function recorded(format: string): {
+  readonly key: Readonly<Record<string, RecordedKey>>
+  readonly values: readonly TokenValue[]
+} {
   const path = new URL(`../vectors/foreign/${format}.json`, import.meta.url)
   const { key, values } = JSON.parse(readFileSync(path, 'utf8')) as {
-    readonly key: Key
+    readonly key: Readonly<Record<string, RecordedKey>>
     readonly values: readonly RecordedValue[]
   }
   return { key, values: valuesOf(values) }

@@ -10,11 +10,10 @@ import {
   openInMemory,
   recorded,
   tally,
-  type RecordedKey,
   type TokenValue,
 } from '../../support/token_values.js'
 
-const { key: keys, values } = recorded<Readonly<Record<string, RecordedKey>>>('k8s-kms-plugin')
+const { key: keys, values } = recorded('k8s-kms-plugin')
 const mac = keys['mac']!
 
 function decoderWith(options: object, allowUnauthenticated = false): ForeignDecoder {

@@ -12,14 +12,13 @@ import {
   openInMemory,
   recorded,
   tally,
-  type RecordedKey,
   type TokenValue,
 } from '../../support/token_values.js'
 
 const KEK = 'encrypted-kek.reference.encryption.k8s.io'
 const permission = { allowUnauthenticated: false }
-const mockRecording = recorded<RecordedKey>('kubernetes-kms-mock')
-const kekRecording = recorded<Readonly<Record<string, RecordedKey>>>('kubernetes-local-kek')
+const mockRecording = recorded('kubernetes-kms-mock')
+const kekRecording = recorded('kubernetes-local-kek')
 
 const mock = (options: object = {}) => erased(kubernetesKmsMock).decoder(options, permission)
 const localKek = erased(kubernetesLocalKek).decoder({}, permission)
@@ -36,7 +35,7 @@ interface Case {
 const cases: [string, Case][] = [
   ...mockRecording.values.map((value): [string, Case] => [
     `mock: ${value.name}`,
-    { value, decoder: bound, inner: [], memory: new KeysInMemory(mockRecording.key) },
+    { value, decoder: bound, inner: [], memory: new KeysInMemory(mockRecording.key['kek']!) },
   ]),
   ...kekRecording.values.map((value): [string, Case] => [
     `local KEK: ${value.name}`,
@@ -77,7 +76,8 @@ describe.each(cases)('%s', (_name, { value, decoder, inner, memory }) => {
   })
 
   test('is refused under another key of the same name', () => {
-    const { label, id } = value.opensWith === 'kek' ? mockRecording.key : kekRecording.key[value.opensWith]!
+    const { label, id } =
+      value.opensWith === 'kek' ? mockRecording.key['kek']! : kekRecording.key[value.opensWith]!
     const other = new KeysInMemory({ label, id, aes: '11'.repeat(32) })
     expect(outcomeNow(() => openInMemory(decoder, stored, other, inner))).toBe('ERR_DECRYPTION_FAILED')
   })
@@ -92,7 +92,7 @@ describe.each(cases)('%s', (_name, { value, decoder, inner, memory }) => {
 })
 
 describe('the mock', () => {
-  const { key } = mockRecording
+  const key = mockRecording.key['kek']!
   const memory = new KeysInMemory(key)
   const plaintext = randomBytes(32)
   const sealed = (nonceBytes: number, bytes = plaintext): StoredValue => {

@@ -12,10 +12,11 @@ import { changeToken } from '../../support/token_objects.js'
 import { importStep, recorded, type RecordedKey, type TokenValue } from '../../support/token_values.js'
 import { clock, openOn, soon, type Opened, type UsableToken } from '../pkcs11/opened.js'
 
-const jwe = recorded<Readonly<Record<string, RecordedKey>>>('k8s-kms-plugin')
-const mock = recorded<RecordedKey>('kubernetes-kms-mock')
-const localKek = recorded<Readonly<Record<string, RecordedKey>>>('kubernetes-local-kek')
-const keys: readonly RecordedKey[] = [...Object.values(jwe.key), mock.key, localKek.key['kek128']!]
+const jwe = recorded('k8s-kms-plugin')
+const mock = recorded('kubernetes-kms-mock')
+const mockKey = mock.key['kek']!
+const localKek = recorded('kubernetes-local-kek')
+const keys: readonly RecordedKey[] = [...Object.values(jwe.key), mockKey, localKek.key['kek128']!]
 
 type Made = UsableToken & { readonly remove: () => Promise<void> }
 
@@ -60,9 +61,9 @@ describe.skipIf(tokens.some(({ missing }) => missing !== undefined)).each(tokens
       const ofJwe = Object.entries(jwe.key).filter(([name, record]) => name !== 'mac' && has(record))
       const decoding = [
         ...ofJwe.map(([, record]) => keyWith(record, { 'k8s-kms-plugin': { macKeyLabel } })),
-        keyWith(mock.key, { 'kubernetes-kms-mock': {}, 'kubernetes-local-kek': {} }),
+        keyWith(mockKey, { 'kubernetes-kms-mock': {}, 'kubernetes-local-kek': {} }),
         ...Object.values(localKek.key)
-          .filter((record) => record.label !== mock.key.label && has(record))
+          .filter((record) => record.label !== mockKey.label && has(record))
           .map((record) =>
             keyWith(record, {
               'kubernetes-local-kek': {},

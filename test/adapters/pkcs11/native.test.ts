@@ -121,6 +121,16 @@ function suite(
         expect(on('aes').starts()).toBe(1)
       })
 
+      test('the longest value that passes is answered, and no process ends for it', async () => {
+        const long = gcm(aes[32], randomBytes(49_000))
+        expect((await open(on('aes'), long)).equals(plaintext)).toBe(true)
+        const label = `label:${'x'.repeat(49_000)}`
+        expect(await refusal(on('aes'), { ...gcm(aes[32], Buffer.alloc(0)), keyName: label })).toBe(
+          'ERR_KEY_UNKNOWN',
+        )
+        expect(on('aes').starts()).toBe(1)
+      })
+
       test('lengths that the algorithm does not make are refused before the token is asked', async () => {
         const good = gcm(aes[32], Buffer.alloc(0))
         const asked = openOn(token, { keyLabel: 'aes' }, { isPrimary: false })
@@ -171,6 +181,9 @@ function suite(
 
       test(`${rsaAlgorithm} opens, and nothing but what this very key sealed`, async () => {
         const good = sealRsa(rsa.publicKey)
+        // As Azure's plugin names it: a hash of the URL that the key had before it came here.
+        const cloudName = 'a'.repeat(64)
+        expect((await open(on('rsa'), { ...good, keyName: cloudName })).equals(plaintext)).toBe(true)
         expect((await open(on('rsa'), { ...good, keyName: 'id:0e0f' })).equals(plaintext)).toBe(true)
         for (const at of [0, 1, 100, 255]) {
           expect(await refusal(on('rsa'), { ...good, bytes: flipped(good.bytes, at) })).toBe(

@@ -74,6 +74,7 @@ test('a key is named by its label or by its CKA_ID; what a cloud calls it says n
 test('what no algorithm makes never reaches the token', () => {
   const bad: NativeCiphertext[] = [
     { ...good['AES-GCM'], bytes: bytes(60_000) },
+    { ...good['AES-GCM'], bytes: bytes(20_000), aad: bytes(20_000), keyName: `label:${'x'.repeat(20_000)}` },
     { ...good['AES-GCM'], iv: bytes(13) },
     { ...good['AES-GCM'], tag: bytes(12) },
     { ...good['AES-CBC'], bytes: bytes(40) },

@@ -10,7 +10,10 @@ import { KmsError } from '../../../ports/errors.js'
 import type { NativeAlgorithm, NativeCiphertext } from '../../../ports/foreign.js'
 import type { DecryptRequest, NativeKeyQuery } from './shared/messages.js'
 
-/** Far more than kube-apiserver stores of a plugin: 65,535 bytes on v1. Less than a message to the HSM process holds. */
+/**
+ * Of all that is asked: less than a message to the HSM process holds, which ends at a longer one. kube-apiserver has 32
+ * bytes encrypted, so what is longer than this was made by nobody.
+ */
 const MAX_BYTES = 48 * 1024
 const BLOCK_BYTES = 16
 const TAG_BYTES = 16
@@ -57,7 +60,9 @@ const forms: Readonly<Record<NativeAlgorithm, Form>> = {
 export function nativeRequest(ciphertext: NativeCiphertext): DecryptRequest {
   const { algorithm, bytes, iv, tag, aad, keyName } = ciphertext
   if (algorithm === undefined) throw new KmsError('ERR_INTERNAL', 'a token has to be told the algorithm')
-  if (bytes.length > MAX_BYTES || !forms[algorithm].fits(ciphertext)) {
+  const sizes = [bytes, iv, tag, aad].map((part) => part?.length ?? 0)
+  const totalBytes = sizes.reduce((sum, size) => sum + size, Buffer.byteLength(keyName ?? ''))
+  if (totalBytes > MAX_BYTES || !forms[algorithm].fits(ciphertext)) {
     throw new KmsError('ERR_DECRYPTION_FAILED', `the value has no form that ${algorithm} makes`)
   }
   return {
