@@ -21,6 +21,9 @@ COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY proto ./proto
+# Pods of these plugins call their programs by name; in this image that is the command of that name.
+RUN chmod 0755 /app/dist/main.js && for name in aws-encryption-provider vault-kubernetes-kms \
+    okms-k8s-encryption-provider; do ln -s /app/dist/main.js /$name; done
 # The folders that the node mounts over: ours, and closed to others. /var/lib/kmsplugin is server.stateDir.
 RUN install -d -m 0700 -o 65532 -g 65532 /run/kmsplugin /etc/kmsplugin /var/lib/kmsplugin
 USER 65532:65532

@@ -3,9 +3,9 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { buffer } from 'node:stream/consumers'
-import type { CliIo, CliServices } from './adapters/cli/index.js'
+import type { CliIo, CliServices, Served } from './adapters/cli/index.js'
 import type { Graph } from './container.js'
-import type { Config, ConfigProblem } from './ports/config.js'
+import type { Config } from './ports/config.js'
 import { asKmsError } from './ports/errors.js'
 import type { Host } from './ports/host.js'
 
@@ -13,10 +13,11 @@ const EXIT_INTERNAL = 70
 const EXIT_CONFIG = 78
 
 harden()
-const { runCli } = await import('./adapters/cli/index.js')
+const { calledBy, runCli } = await import('./adapters/cli/index.js')
 const container = await import('./container.js')
 const host = describeHost()
-process.exitCode = await runCli(process.argv.slice(2), makeIo(), makeServices())
+const [, program = '', ...argv] = process.argv
+process.exitCode = await runCli(calledBy(program, argv), makeIo(), makeServices())
 // What is left open after a command (a timer of a library) must not hold the process.
 await written(process.stdout)
 await written(process.stderr)
@@ -99,14 +100,14 @@ function graphForCommand(config: Config): Graph {
   return container.buildGraph(quiet, host, { isCommand: true })
 }
 
-async function serve(config: Config, configPath: string, notices: readonly ConfigProblem[]): Promise<number> {
-  const graph = container.buildGraph(config, host)
+async function serve({ configs, origin, notices, env }: Served): Promise<number> {
+  const graph = container.buildServing(configs, { ...host, env: { ...host.env, ...env } })
   const { logger } = graph
   logger.info('starting', {
     version: host.version,
     node: host.nodeVersion,
     pid: host.pid,
-    config: configPath,
+    config: origin,
   })
   for (const { path, line, text } of notices) logger.warn(text, { setting: path, line })
   const plugin = await graph.plugin()

@@ -69,14 +69,20 @@ test('an adapter imports ports, its own folder and libraries; a backend also wha
   expect(breaking(isAllowed, (file) => file.startsWith('adapters/'))).toEqual([])
 })
 
-test('only the container knows both the core and the adapters', () => {
+test('only the container, with its parts, knows both the core and the adapters', () => {
   const isAllowed = ({ from, to }: Import) =>
     from === 'container.ts' ||
+    (from === 'parts.ts' && to !== 'container.ts') ||
     (from === 'main.ts' && to === 'adapters/cli/index.ts') ||
     /^(ports|container)\b/.test(to)
   const isRoof = (file: string) => !file.includes('/')
   const inside = ({ to }: Import) => !/^(ports|domain|adapters|container)\b/.test(to)
   expect(breaking((i) => inside(i) || isAllowed(i), isRoof)).toEqual([])
+})
+
+test('the parts are made for the container alone, which alone puts them together', () => {
+  const users = imports.filter(({ to }) => to === 'parts.ts').map(({ from }) => from)
+  expect(users).toEqual(['container.ts'])
 })
 
 test('only main.ts and the entry of the HSM child know the process', () => {

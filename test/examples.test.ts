@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { runCli } from '../src/adapters/cli/index.js'
-import type { CliServices } from '../src/adapters/cli/index.js'
+import type { CliServices, Served } from '../src/adapters/cli/index.js'
 import { createConfig } from '../src/container.js'
 import type { Config } from '../src/ports/config.js'
 
@@ -24,7 +24,7 @@ async function served(args: readonly string[]): Promise<Config | undefined> {
   const services = {
     version: '0',
     configSource: async () => Promise.resolve(createConfig()),
-    serve: async (given: Config) => {
+    serve: async ({ configs: [given] }: Served) => {
       config = given
       return Promise.resolve(0)
     },

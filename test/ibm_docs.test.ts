@@ -32,7 +32,8 @@ describe('the table', () => {
     const settings = ibmKeys.map(({ becomes }) => {
       if (becomes === undefined) return ''
       const [section, key] = becomes
-      return section === 'key' ? `\`keys.ibm.${key}\`` : `\`${section}.${key}\``
+      const places: Readonly<Record<string, string>> = { key: 'keys.ibm', decoder: 'keys.ibm.decode[0]' }
+      return `\`${places[section] ?? section}.${key}\``
     })
     expect(rows.map((cells) => cells[2])).toEqual(settings)
   })

@@ -39,7 +39,7 @@ export class Publication {
     this.#metrics.dekSeals(dek.seals)
     const keyId = dek.wrapped.keyId
     if (keyId === before) return
-    this.#metrics.keyIdPublished(keyId)
+    this.#metrics.keyIdPublished(keyId, before)
     this.#logger.info(before === undefined ? 'primary key proved' : 'primary key rotated', {
       key: this.#key,
       keyId,

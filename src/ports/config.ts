@@ -49,10 +49,17 @@ export interface RetryConfig {
 export interface HealthConfig {
   /** `undefined`: no health server. */
   readonly address: { readonly host: string; readonly port: number } | undefined
+  /** Answers as `/readyz` does. */
   readonly path: string
+  /** Answers as `/livez` does. */
+  readonly livePath: string
   readonly probeIntervalMs: number
   readonly onBackendOutage: 'report' | 'error'
+  /** Whose metrics are exported beside our own; empty for nobody's. */
+  readonly metricsOf: MetricsOf
 }
+
+export type MetricsOf = 'aws-encryption-provider' | 'vault-kubernetes-kms' | ''
 
 export interface LogConfig {
   readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error'
@@ -98,6 +105,15 @@ export type ConfigResult =
 export interface ConfigSource {
   /** Reads and validates; all problems at once, none thrown. */
   load(file: string): Promise<ConfigResult>
+  /**
+   * Validates what stands in no file: the values that one in our own layout would have.
+   *
+   * @param placeOf What a problem names in place of a path in the file, such as a flag; `undefined`: that path.
+   */
+  read(
+    root: Readonly<Record<string, unknown>>,
+    placeOf: (path: readonly string[]) => string | undefined,
+  ): Promise<ConfigResult>
   /** The effective configuration as YAML with secrets masked: what {@link load} reads back to the same. */
   print(config: Config): string
   /** JSON Schema (draft 2020-12) of a file in our own layout. */

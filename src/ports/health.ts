@@ -13,7 +13,7 @@ export interface KeyHealth {
 
 /** What /readyz and /healthz say. */
 export interface HealthReport {
-  /** Only the primary decides. */
+  /** Only the primary decides; of several plugins in one process, those of all of them. */
   readonly ready: boolean
   readonly keys: readonly KeyHealth[]
 }

@@ -33,7 +33,10 @@ describe.each(['reused', 'fresh'] as const)('with %s DEKs', (dek) => {
     expect(core.service.status()).toEqual({ keyId: core.primary.keyId })
     expect(core.primary.keyId).not.toBe(old)
     await core.sealing.renew(core.within())
-    expect(core.metrics.events.keyIdPublished).toEqual([[old], [core.primary.keyId]])
+    expect(core.metrics.events.keyIdPublished).toEqual([
+      [old, undefined],
+      [core.primary.keyId, old],
+    ])
     const after = await encryptAndCompare(core)
     expect(after.keyId).toBe(core.primary.keyId)
     await expectReadable(core, [before, after])

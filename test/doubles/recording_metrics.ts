@@ -17,6 +17,8 @@ export class RecordingMetrics implements Metrics {
     keyIdPublished: [],
     hsmChildRestarted: [],
     tokenHealth: [],
+    credentialReplaced: [],
+    httpRequestFinished: [],
   }
 
   requestFinished(...event: Events['requestFinished'][number]): void {
@@ -61,5 +63,13 @@ export class RecordingMetrics implements Metrics {
 
   tokenHealth(...event: Events['tokenHealth'][number]): void {
     this.events.tokenHealth.push(event)
+  }
+
+  credentialReplaced(...event: Events['credentialReplaced'][number]): void {
+    this.events.credentialReplaced.push(event)
+  }
+
+  httpRequestFinished(...event: Events['httpRequestFinished'][number]): void {
+    this.events.httpRequestFinished.push(event)
   }
 }

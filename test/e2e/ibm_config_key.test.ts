@@ -1,12 +1,12 @@
 /** The built program with a whole file of the IBM layout, against the fakes of IBM's KMS and IAM over TLS. */
-import { chmodSync, statSync } from 'node:fs'
+import { chmodSync, readFileSync, statSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { leaks } from '../support/canaries.js'
 import { makeAuthority, type Authority } from '../support/certificates.js'
 import { FakeIbm } from '../support/fakes/ibm.js'
 import { freePort, Sandbox, type Settings } from '../support/plugin.js'
 import { converse, ofProcess, outputOf, pagesOf, plaintext, procOf } from '../support/provoked.js'
-import { KmsClient } from '../support/kms_client.js'
+import { KmsClient, refusal } from '../support/kms_client.js'
 
 let authority: Authority
 let fake: FakeIbm
@@ -91,6 +91,73 @@ test('a list of root keys opens what each of them sealed', async () => {
   const newer = { ...old, VERSION: 2, CRK_ID: fake.addKey().id }
   await sandbox.serve({ ...one, KP_CONFIG: [old, newer] })
   expect(await connect().v1Decrypt(sealed)).toEqual(plaintext)
+})
+
+interface Recorded {
+  readonly key: Readonly<Record<'rootKeyId' | 'versionId' | 'material', string>>
+  readonly values: readonly { readonly ciphertext: string; readonly plaintext: string }[]
+}
+
+describe('what the IBM plug-in has stored', () => {
+  const file = new URL('../vectors/foreign/ibm-kmsplugin.json', import.meta.url)
+  const { key, values } = JSON.parse(readFileSync(file, 'utf8')) as Recorded
+  const unwraps = () => fake.kmsRequests.filter(({ url }) => url.pathname.endsWith('/unwrap')).length
+  let config: Settings
+
+  beforeEach(async () => {
+    const material = Buffer.from(key.material, 'base64')
+    fake.addKey({
+      id: key.rootKeyId,
+      versions: [{ id: key.versionId, material, creationDate: '2026-11-27T00:00:00Z' }],
+    })
+    config = await whole({ rootKey: { CRK_ID: key.rootKeyId } })
+  })
+
+  async function expectAllOpen(client: KmsClient): Promise<void> {
+    for (const { ciphertext, plaintext: expected } of values) {
+      const opened = await client.v1Decrypt(Buffer.from(ciphertext, 'base64'))
+      expect(opened.toString('base64')).toBe(expected)
+    }
+  }
+
+  test('opens with the same file, for one unwrap in all, and each start warns that nothing authenticates it', async () => {
+    const plugin = await sandbox.serve(config)
+    const client = connect()
+    await client.v1Encrypt(plaintext)
+    const before = unwraps()
+    await expectAllOpen(client)
+    expect(unwraps() - before).toBe(1)
+    const warnings = plugin.log().filter(({ level }) => level === 'warn')
+    expect(JSON.stringify(warnings)).toContain('ibm-kmsplugin')
+  })
+
+  test('that was damaged is refused as bad data, and harms nothing', async () => {
+    const plugin = await sandbox.serve(config)
+    const client = connect()
+    const [{ ciphertext }] = values as [Recorded['values'][number]]
+    const bad = Buffer.from(ciphertext, 'base64')
+    for (const at of [0, 40, 200, 400, bad.length - 1]) {
+      const altered = Buffer.from(bad)
+      altered[at] = 0x21
+      expect(await refusal(client.v1Decrypt(altered))).toMatch(/^INVALID_ARGUMENT/)
+    }
+    await expectAllOpen(client)
+    expect((await client.v2Status()).healthz).toBe('ok')
+    await plugin.stop()
+  })
+
+  test('opens with the root key of its KpVersion in a list, and with none of another', async () => {
+    const { KP_CONFIG: old } = config as { KP_CONFIG: Settings }
+    const newer = { ...old, VERSION: 2, CRK_ID: fake.addKey().id }
+    const plugin = await sandbox.serve({ ...config, KP_CONFIG: [newer, old] })
+    await expectAllOpen(connect())
+    await plugin.stop()
+    await sandbox.serve({ ...config, KP_CONFIG: newer })
+    const [{ ciphertext }] = values as [Recorded['values'][number]]
+    expect(await refusal(connect().v1Decrypt(Buffer.from(ciphertext, 'base64')))).toMatch(
+      /^FAILED_PRECONDITION/,
+    )
+  })
 })
 
 test.each([

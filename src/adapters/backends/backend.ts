@@ -4,6 +4,7 @@ import type { Clock } from '../../ports/clock.js'
 import { KmsError } from '../../ports/errors.js'
 import type { KeyWrapper } from '../../ports/key_wrapper.js'
 import type { Logger } from '../../ports/logger.js'
+import type { CredentialEvent, HttpRequestEvent } from '../../ports/metrics.js'
 import type { Finding } from '../../ports/operations.js'
 
 /** What a backend gets from the container beside its own settings. */
@@ -34,6 +35,14 @@ export interface BackendDeps {
    * @param token Its place in the settings and its name; as few as the config file has.
    */
   readonly onTokenHealth: (token: string, isUp: boolean) => void
+  /**
+   * Told, where somebody counts, when the token with which the service lets us in was replaced or prolonged.
+   *
+   * @param lifetimeMs How long it holds from now; `undefined`: without end.
+   */
+  readonly onCredential?: (how: CredentialEvent, lifetimeMs: number | undefined) => void
+  /** Told, where somebody counts, of each request to the service over HTTP; its path is one of few, and nothing in it is secret. */
+  readonly onHttpRequest?: (request: HttpRequestEvent) => void
 }
 
 export interface Backend<Settings> {

@@ -17,6 +17,18 @@ export interface CliIo {
   readonly isTty: boolean
 }
 
+/** What a process is to serve until a signal. */
+export interface Served {
+  /** One plugin each, with keys of names that no other has; the health server of the first tells of all. */
+  readonly configs: readonly [Config, ...Config[]]
+  /** Where they come from: the path of a file, or a command. */
+  readonly origin: string
+  /** Logged at the start. */
+  readonly notices: readonly ConfigProblem[]
+  /** Variables that `env:` references find beside those of the process. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
 /** Makers of what the commands drive; each is called only by the command that needs it. */
 export interface CliServices {
   readonly version: string
@@ -28,8 +40,8 @@ export interface CliServices {
   explainer(): Promise<ValueExplainer>
   /** Configured names by KEK part of the key id; asks the backends. */
   keyNames(config: Config): Promise<ReadonlyMap<string, string>>
-  /** Logs the notices and runs the plugin until a signal; resolves with the exit code. */
-  serve(config: Config, configPath: string, notices: readonly ConfigProblem[]): Promise<number>
+  /** Logs the notices and runs the plugins until a signal; resolves with the exit code. */
+  serve(served: Served): Promise<number>
 }
 
 /** What one run of one command has at hand. */
@@ -55,6 +67,12 @@ export interface Command {
   readonly flags: readonly (readonly [FlagName, string])[]
   /** Most words it takes beside flags. */
   readonly maxWords: number
+  /** For a command whose flags are not ours: what it reads and what help says of it, in place of {@link flags}. */
+  readonly foreign?: {
+    /** @throws {UsageError} As `parseArguments`. */
+    parse(argv: readonly string[]): Arguments
+    help(): string
+  }
   /** @returns The exit code. Fails with a `KmsError` or a `UsageError`. */
   run(invocation: Invocation): Promise<number>
 }

@@ -1,21 +1,36 @@
 /** The command line: which command was asked for, and with which exit code does it end? */
+import { basename } from 'node:path'
 import { asKmsError } from '../../ports/errors.js'
-import { parseArguments, suggestion, UsageError } from './arguments.js'
+import { parseArguments, suggestion, UsageError, type Arguments } from './arguments.js'
 import { check } from './check.js'
 import type { CliIo, CliServices, Command, Invocation } from './command.js'
 import { config } from './config.js'
 import { EXIT, exitCodeOf } from './exit_codes.js'
 import { inspect } from './inspect.js'
 import { keygen } from './keygen.js'
+import { peerCommands } from './peers/index.js'
 import { serve } from './serve.js'
 import { status } from './status.js'
 import { oneLine } from './text.js'
 import { commandHelp, generalHelp } from './usage.js'
 
-export type { CliIo, CliServices } from './command.js'
+export type { CliIo, CliServices, Served } from './command.js'
 
 /** Every command, in the order of the help. */
-export const commands: readonly Command[] = [serve, check, status, keygen, inspect, config]
+export const commands: readonly Command[] = [serve, check, status, keygen, inspect, config, ...peerCommands]
+
+/**
+ * The command line of a call of `program`: a link that has the name of another plugin, as the pods of that plugin
+ * call it, stands for the command of that name.
+ *
+ * @param program The path by which the program was called.
+ */
+export function calledBy(program: string, argv: readonly string[]): readonly string[] {
+  const name = basename(program)
+  return commands.some((command) => command.foreign !== undefined && command.name === name)
+    ? [name, ...argv]
+    : argv
+}
 
 /**
  * Runs one command. Never rejects: whatever goes wrong is one line on stderr and an exit code.
@@ -29,11 +44,7 @@ export async function runCli(argv: readonly string[], io: CliIo, services: CliSe
   let invocation: Invocation | undefined
   try {
     if (command === undefined) return withoutCommand(name, io, services)
-    const args = parseArguments(
-      rest,
-      command.flags.map(([flag]) => flag),
-      command.maxWords,
-    )
+    const args = argumentsOf(command, rest)
     if (args.help) return told(io, commandHelp(command))
     if (args.version) return told(io, versionText(services))
     invocation = { args, io, services, debug: false }
@@ -42,6 +53,15 @@ export async function runCli(argv: readonly string[], io: CliIo, services: CliSe
     if (thrown instanceof UsageError) return misused(io, thrown, command)
     return failed(io, thrown, invocation?.debug ?? false)
   }
+}
+
+function argumentsOf({ foreign, flags, maxWords }: Command, argv: readonly string[]): Arguments {
+  if (foreign !== undefined) return foreign.parse(argv)
+  return parseArguments(
+    argv,
+    flags.map(([flag]) => flag),
+    maxWords,
+  )
 }
 
 function withoutCommand(word: string | undefined, io: CliIo, services: CliServices): number {

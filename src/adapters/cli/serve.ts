@@ -18,6 +18,7 @@ export const serve: Command = {
   async run(invocation) {
     const loaded = await loadConfig(invocation)
     if (loaded === undefined) return EXIT.config
-    return invocation.services.serve(loaded.config, configPath(invocation), loaded.notices)
+    const { config, notices } = loaded
+    return invocation.services.serve({ configs: [config], origin: configPath(invocation), notices })
   },
 }

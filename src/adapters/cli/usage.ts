@@ -16,17 +16,19 @@ export function generalHelp(commands: readonly Command[]): string {
 }
 
 export function commandHelp(command: Command): string {
+  const { foreign } = command
   const own = command.flags.map(([name, text]) => [`--${name} ${flags[name].value}`.trimEnd(), text])
   return [
     `kmsplugin ${command.name}: ${command.summary}\n`,
     `Usage:\n  kmsplugin ${command.name} ${command.synopsis}\n`,
     `${command.description}\n`,
-    `Flags:\n${indented(columns([...own, ...everywhere]))}`,
+    foreign === undefined ? `Flags:\n${indented(columns([...own, ...everywhere]))}` : foreign.help(),
     `Examples:\n${indented(command.examples.map((line) => `${line}\n`).join(''))}`,
   ].join('\n')
 }
 
-const everywhere = [
+/** Flags of every command. */
+export const everywhere = [
   ['-h, --help', 'this text'],
   ['--version', 'the version of the program'],
 ]

@@ -5,7 +5,7 @@ import type { FormatSchemas } from './decode.js'
 import { unknownKey } from './hints.js'
 import { fileSchema } from './json_schema.js'
 import { readKeys, type BackendSchemas } from './keys.js'
-import { inOurLayout } from './layout.js'
+import { inOurLayout, type OurLayout } from './layout.js'
 import { shown, type Mistake } from './mistake.js'
 import { parseYaml, type ParsedYaml } from './parse_yaml.js'
 import { printConfig } from './print.js'
@@ -26,9 +26,16 @@ export function createConfigSource(backends: BackendSchemas, formats: FormatSche
       const read = await readConfigFile(file)
       if ('problem' in read) return { problems: [{ path: '', text: read.problem }] }
       const yaml = parseYaml(read.text)
-      return 'problems' in yaml
-        ? { problems: yaml.problems }
-        : validate(yaml.parsed, resolve(file), backends, formats)
+      if ('problems' in yaml) return { problems: yaml.problems }
+      const { parsed } = yaml
+      const layout = inOurLayout(parsed.root, resolve(file))
+      const isGiven = (place: Path) => parsed.lineOf(place) !== undefined
+      return validate(layout, isGiven, (mistakes) => located(mistakes, parsed), backends, formats)
+    },
+    read: async (root, placeOf) => {
+      const layout: OurLayout = { root, mistakes: [], notices: [], placeOf: (path) => path }
+      const named = (mistakes: readonly Mistake[]) => uniqueProblems(mistakes.map(problemAt(placeOf)))
+      return validate(layout, (path) => isIn(root, path), named, backends, formats)
     },
     print: printConfig,
     schema: async () => {
@@ -38,30 +45,36 @@ export function createConfigSource(backends: BackendSchemas, formats: FormatSche
   }
 }
 
+type Path = readonly string[]
+
+/**
+ * @param isGiven Whether something stands at a place of the file.
+ * @param told The mistakes as the operator reads them.
+ */
 async function validate(
-  parsed: ParsedYaml,
-  file: string,
+  { root, mistakes: untranslated, notices, placeOf }: OurLayout,
+  isGiven: (place: Path) => boolean,
+  told: (mistakes: readonly Mistake[]) => readonly ConfigProblem[],
   backends: BackendSchemas,
   formats: FormatSchemas,
 ): Promise<ConfigResult> {
-  const { root, mistakes: untranslated, notices, placeOf } = inOurLayout(parsed.root, file)
   const { config: settings, mistakes } = readProcessSettings(root)
   const { primary, keys, mistakes: keyMistakes } = await readKeys(root, backends, formats)
   const single = [...unknownSections(root), ...mistakes, ...keyMistakes]
-  const isGiven = (path: readonly string[]): boolean => {
+  const isSaid = (path: Path): boolean => {
     const place = placeOf(path)
-    return place !== undefined && parsed.lineOf(place) !== undefined
+    return place !== undefined && isGiven(place)
   }
-  const found = [...single, ...brokenRules(settings, single, isGiven)]
+  const found = [...single, ...brokenRules(settings, single, isSaid)]
   if (found.length === 0 && untranslated.length === 0) {
     const config: Config = { ...settings, primary, keys }
-    return { config, problems: [], notices: located(notices, parsed) }
+    return { config, problems: [], notices: told(notices) }
   }
   const placed = found.flatMap(({ path, text }) => {
     const place = placeOf(path)
     return place === undefined || isCovered(place, untranslated) ? [] : [{ path: place, text }]
   })
-  return { problems: located([...untranslated, ...placed], parsed) }
+  return { problems: told([...untranslated, ...placed]) }
 }
 
 /** What could not be translated is missing in the translation: that need not be said as well. */
@@ -84,6 +97,22 @@ function located(mistakes: readonly Mistake[], parsed: ParsedYaml): readonly Con
     const line = parsed.lineOf(path)
     return { path: path.map(shown).join('.'), ...(line === undefined ? {} : { line }), text }
   })
-  const once = new Map(problems.map((problem) => [`${problem.path} ${problem.text}`, problem]))
-  return [...once.values()].sort((a, b) => (a.line ?? LAST) - (b.line ?? LAST))
+  return uniqueProblems(problems).toSorted((a, b) => (a.line ?? LAST) - (b.line ?? LAST))
+}
+
+function problemAt(placeOf: (path: Path) => string | undefined): (mistake: Mistake) => ConfigProblem {
+  return ({ path, text }) => ({ path: placeOf(path) ?? path.map(shown).join('.'), text })
+}
+
+function uniqueProblems(problems: readonly ConfigProblem[]): readonly ConfigProblem[] {
+  return [...new Map(problems.map((problem) => [`${problem.path} ${problem.text}`, problem])).values()]
+}
+
+function isIn(root: unknown, path: Path): boolean {
+  let here = root
+  for (const name of path) {
+    if (typeof here !== 'object' || here === null || !Object.hasOwn(here, name)) return false
+    here = (here as Readonly<Record<string, unknown>>)[name]
+  }
+  return true
 }

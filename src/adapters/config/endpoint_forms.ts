@@ -104,21 +104,34 @@ function isHostName(name: string): boolean {
 /** Paths that the health server answers whatever the config says. */
 const fixedHealthPaths: readonly string[] = ['/livez', '/readyz', '/metrics']
 
-/** The path of an HTTP URL. */
-export const healthPath: Form<string> = {
-  text: 'URL path such as `/healthz`',
-  schema: { type: 'string', pattern: '^(/[A-Za-z0-9_.~-]+)+$', maxLength: 100 },
-  read: (value) => {
-    const path = textOf(value, '/healthz')
-    if (path.length > 100 || !/^(\/[A-Za-z0-9_~.-]+)+$/.test(path) || posix.normalize(path) !== path) {
-      throw new Error(
-        'must begin with / and have only letters, digits and . _ ~ - between slashes, such as /healthz',
-      )
-    }
-    if (fixedHealthPaths.includes(path)) {
-      throw new Error(`must not be one of ${fixedHealthPaths.join(', ')}, which have a meaning of their own`)
-    }
-    return path
-  },
-  write: (path) => path,
+/** Where readiness is asked. */
+export const healthPath: Form<string> = urlPath('/healthz', '/readyz')
+
+/** Where liveness is asked. */
+export const livePath: Form<string> = urlPath('/livez', '/livez')
+
+/**
+ * The path of an HTTP URL.
+ *
+ * @param same The one fixed path that means the same, and so may be named.
+ */
+function urlPath(example: string, same: string): Form<string> {
+  const others = fixedHealthPaths.filter((path) => path !== same)
+  return {
+    text: `URL path such as \`${example}\``,
+    schema: { type: 'string', pattern: '^(/[A-Za-z0-9_.~-]+)+$', maxLength: 100 },
+    read: (value) => {
+      const path = textOf(value, example)
+      if (path.length > 100 || !/^(\/[A-Za-z0-9_~.-]+)+$/.test(path) || posix.normalize(path) !== path) {
+        throw new Error(
+          `must begin with / and have only letters, digits and . _ ~ - between slashes, such as ${example}`,
+        )
+      }
+      if (others.includes(path)) {
+        throw new Error(`must not be one of ${others.join(', ')}, which have a meaning of their own`)
+      }
+      return path
+    },
+    write: (path) => path,
+  }
 }

@@ -22,6 +22,11 @@ export const rules: readonly Rule[] = [
     isKept: ({ retry }) => retry.initialDelayMs <= retry.maxDelayMs,
   },
   {
+    about: ['health.livePath', 'health.path'],
+    text: 'health.livePath must not be health.path, nor <path>/readiness: one says whether we run, the other whether we are ready',
+    isKept: ({ health: { path, livePath } }) => livePath !== path && livePath !== `${path}/readiness`,
+  },
+  {
     about: ['server.socketGroup', 'server.socketMode'],
     text: 'server.socketGroup needs a server.socketMode that lets the group read and write: "0660"',
     isKept: ({ server }) => server.socketGroup === '' || (server.socketMode & 0o060) === 0o060,

@@ -3,7 +3,7 @@
  * docs/configuration.md all come from it. The settings of a key are its backend's own.
  */
 import type { Config } from '../../ports/config.js'
-import { healthAddress, healthPath, socketGroup, socketMode, socketPath } from './endpoint_forms.js'
+import { healthAddress, healthPath, livePath, socketGroup, socketMode, socketPath } from './endpoint_forms.js'
 import { optionalFolder } from './folder_form.js'
 import { bool, duration, integer, oneOf, type Form, type Scalar } from './forms.js'
 
@@ -153,13 +153,19 @@ export const settings: Table = {
       form: healthAddress,
       fallback: '127.0.0.1:20358',
       meaning:
-        'Where `/livez`, `/readyz`, `/metrics` and `path` answer over plain HTTP. No key or Secret is served, but the names of keys are: leave it on loopback unless the network is trusted. `""`: no health server.',
+        'Where `/livez`, `/readyz`, `/metrics`, `path` and `livePath` answer over plain HTTP. No key or Secret is served, but the names of keys are: leave it on loopback unless the network is trusted. `""`: no health server.',
     },
     path: {
       form: healthPath,
       fallback: '/healthz',
       meaning:
         'The path that answers as `/readyz` does; `<path>/liveness` and `<path>/readiness` stand below it. Change it to what existing probes ask for.',
+    },
+    livePath: {
+      form: livePath,
+      fallback: '/livez',
+      meaning:
+        'The path that answers as `/livez` does: whether this process runs, whatever the backend does. Change it to what existing probes ask for.',
     },
     probeIntervalMs: {
       form: duration(100, 10 * MINUTE_MS),
@@ -172,6 +178,12 @@ export const settings: Table = {
       fallback: 'report',
       meaning:
         '`report`: while the backend is out, Status says so and kube-apiserver goes on writing under the DEK it has. `error`: Status fails, and kube-apiserver stops writing after 3 minutes; for those who would rather stop than write under a KEK that they cannot reach.',
+    },
+    metricsOf: {
+      form: oneOf('aws-encryption-provider', 'vault-kubernetes-kms', ''),
+      fallback: '',
+      meaning:
+        'The plugin that we replace, whose metrics are exported under its own names beside ours, so that its dashboards and alerts go on; [metrics.md](metrics.md) lists them. `""`: ours alone.',
     },
   },
   log: {

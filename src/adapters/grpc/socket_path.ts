@@ -8,8 +8,8 @@
  */
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { constants } from 'node:fs'
-import { access, chmod, chown, lstat, mkdir, rename, rm, unlink } from 'node:fs/promises'
+import { constants, type Stats } from 'node:fs'
+import { access, chmod, chown, lstat, mkdir, rename, rm, stat, unlink } from 'node:fs/promises'
 import { connect, type Server } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { KmsError } from '../../ports/errors.js'
@@ -73,12 +73,13 @@ export function lengthProblem(socketPath: string): string | undefined {
 /** What is wrong with the folder of a socket and what to do, in one line; `undefined` when nothing is. */
 export async function folderProblem(socketPath: string, uid: number): Promise<string | undefined> {
   const folder = dirname(socketPath)
-  const stat = await lstat(folder).catch(() => undefined)
-  if (stat === undefined) return `the socket folder ${folder} does not exist or cannot be looked at`
-  if (!stat.isDirectory()) return `the socket folder ${folder} is no directory (symlinks are refused)`
-  if (stat.uid !== uid)
-    return `the socket folder ${folder} belongs to uid ${stat.uid}; it must be ours (${uid})`
-  if ((stat.mode & 0o022) !== 0)
+  const seen = await lookBehindSafeLink(folder, uid)
+  if (seen === undefined) return `the socket folder ${folder} does not exist or cannot be looked at`
+  if (!seen.isDirectory())
+    return `the socket folder ${folder} is no directory (a symlink is followed only where nobody but root and us could change it)`
+  if (seen.uid !== uid)
+    return `the socket folder ${folder} belongs to uid ${seen.uid}; it must be ours (${uid}): run chown ${uid} ${folder}`
+  if ((seen.mode & 0o022) !== 0)
     return `others may write to the socket folder ${folder}; run chmod go-w ${folder}`
   try {
     await access(folder, constants.W_OK | constants.X_OK)
@@ -88,6 +89,16 @@ export async function folderProblem(socketPath: string, uid: number): Promise<st
   }
 }
 
+/** `/var/run` is a link of root in a folder of root: nobody else can make it lead elsewhere, so it is followed. */
+async function lookBehindSafeLink(folder: string, uid: number): Promise<Stats | undefined> {
+  const seen = await lstat(folder).catch(() => undefined)
+  if (seen?.isSymbolicLink() !== true) return seen
+  const parent = await lstat(dirname(folder)).catch(() => undefined)
+  const isSafe = [seen, parent].every((one) => one !== undefined && (one.uid === 0 || one.uid === uid))
+  const isClosed = parent?.isDirectory() === true && (parent.mode & 0o022) === 0
+  return isSafe && isClosed ? stat(folder).catch(() => undefined) : seen
+}
+
 /**
  * What stands at the path now.
  *
@@ -95,9 +106,9 @@ export async function folderProblem(socketPath: string, uid: number): Promise<st
  */
 export async function probeSocket(path: string, uid: number): Promise<'absent' | 'dead' | 'living'> {
   try {
-    const stat = await lstat(path)
-    if (!stat.isSocket()) throw invalid(`${path} exists and is no socket; it is not removed: move it away`)
-    if (stat.uid !== uid) throw invalid(`the socket ${path} belongs to uid ${stat.uid}; it is not removed`)
+    const seen = await lstat(path)
+    if (!seen.isSocket()) throw invalid(`${path} exists and is no socket; it is not removed: move it away`)
+    if (seen.uid !== uid) throw invalid(`the socket ${path} belongs to uid ${seen.uid}; it is not removed`)
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return 'absent'
     throw error

@@ -9,7 +9,10 @@ export interface Page {
 }
 
 export interface HealthPagesOptions {
+  /** Beside /readyz. */
   readonly path: string
+  /** Beside /livez. */
+  readonly livePath: string
   readonly health: HealthSource
   readonly scrape: () => Promise<string>
   readonly contentType: string
@@ -18,6 +21,7 @@ export interface HealthPagesOptions {
 /** Every path with what makes its page. Liveness is this process alone: no restart of ours mends an HSM. */
 export function healthPages({
   path,
+  livePath,
   health,
   scrape,
   contentType,
@@ -30,6 +34,7 @@ export function healthPages({
     [base === '' ? '/' : base, ready],
     [`${base}/readiness`, ready],
     [`${base}/liveness`, live],
+    [livePath, live],
     // Last, so that no configured path hides them.
     ['/readyz', ready],
     ['/livez', live],

@@ -18,6 +18,8 @@ export interface HealthServerOptions {
   readonly port: number
   /** The path beside /readyz that follows readiness, such as `/healthz`. */
   readonly path: string
+  /** The path beside /livez that follows the process alone. */
+  readonly livePath: string
   readonly health: HealthSource
   /** The body of /metrics. */
   readonly scrape: () => Promise<string>
@@ -47,7 +49,7 @@ const LIMITS = {
 const SOCKET_IDLE_MS = 10_000
 
 /**
- * Serves /livez, /readyz, /metrics, `path`, `<path>/liveness` and `<path>/readiness` to GET and HEAD.
+ * Serves /livez, /readyz, /metrics, `livePath`, `path`, `<path>/liveness` and `<path>/readiness` to GET and HEAD.
  *
  * @throws {KmsError} `ERR_CONFIG_INVALID` when it cannot listen at that address: in use, not ours, not allowed.
  */

@@ -148,6 +148,21 @@ export const ownMetrics = {
       'Whether a token of a key with several `tokens` is asked (1), or is set aside or has not answered yet (0).',
     alert: '0 for 5 minutes: the other tokens do its work. The log says why it was set aside.',
   },
+  credentialExpiry: {
+    name: 'kmsplugin_credential_expiry_timestamp_seconds',
+    type: 'gauge',
+    labels: ['key'],
+    meaning:
+      'When the token ends with which a KMS lets us in, in seconds since 1970; absent for one without end, and for backends other than `vault`.',
+    alert: '`… - time() < 60` for 5 minutes: it is neither renewed nor replaced. The log says why.',
+  },
+  credentialReplacements: {
+    name: 'kmsplugin_credential_replacements_total',
+    type: 'counter',
+    labels: ['key', 'how'],
+    meaning: 'Tokens with which a KMS lets us in that were obtained (`login`) or prolonged (`renewal`).',
+    alert: 'More than 10 of `login` in 10 minutes: tokens are refused soon after they are given.',
+  },
   buildInfo: {
     name: 'kmsplugin_build_info',
     type: 'gauge',

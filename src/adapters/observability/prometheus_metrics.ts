@@ -8,13 +8,17 @@ import { createHash } from 'node:crypto'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { errorCodes } from '../../ports/errors.js'
 import type { Metrics, Outcome } from '../../ports/metrics.js'
+import { beside } from './beside.js'
 import { ownMetrics, processMetrics } from './metrics_table.js'
+import type { PeerMetrics } from './peer_metrics/peer.js'
 
 /** The port, and what /metrics answers. */
 export interface PrometheusMetrics extends Metrics {
   /** All metrics in the text format of Prometheus. Also resets the maximum of the event loop's delay. */
   scrape(): Promise<string>
   readonly contentType: string
+  /** The same registry for one of several plugins that replace another one: what it reports feeds that one's metrics too. */
+  withPeer(peer: PeerMetrics | undefined): Metrics
 }
 
 export interface PrometheusMetricsOptions {
@@ -26,6 +30,8 @@ export interface PrometheusMetricsOptions {
   readonly droppedLogLines: () => number
   /** The formats of other plugins that the configuration decodes: each has a series from the start. */
   readonly foreignFormats?: readonly string[]
+  /** Registers the metrics of another plugin, which are then fed beside ours. */
+  readonly peer?: PeerMetrics | undefined
 }
 
 /** Its own registry: two graphs in one process do not share a number. */
@@ -52,6 +58,8 @@ export function createPrometheusMetrics(options: PrometheusMetricsOptions): Prom
   const keyIdHash = gauge(ownMetrics.keyIdHash)
   const hsmChildRestarts = counter(ownMetrics.hsmChildRestarts)
   const hsmTokenUp = gauge(ownMetrics.hsmTokenUp)
+  const credentialExpiry = gauge(ownMetrics.credentialExpiry)
+  const credentialReplacements = counter(ownMetrics.credentialReplacements)
   gauge(ownMetrics.buildInfo).set({ version: options.version, node: options.node }, 1)
   const logLinesDropped = counter(ownMetrics.logLinesDropped)
   registerProcessMetrics(registry)
@@ -64,7 +72,7 @@ export function createPrometheusMetrics(options: PrometheusMetricsOptions): Prom
   }
   const seenOperations = new Set<string>()
 
-  return {
+  const own: Metrics = {
     requestFinished(api, operation, outcome, seconds) {
       if (!seenOperations.has(api + operation)) {
         // increase() sees a step from 0 to 1, but no series that begins at 1; and one damaged value is one too many.
@@ -91,18 +99,29 @@ export function createPrometheusMetrics(options: PrometheusMetricsOptions): Prom
       probeHealthy.set({ key }, outcome === 'OK' ? 1 : 0)
       probeTimestamp.setToCurrentTime({ key })
     },
-    keyIdPublished(keyId) {
-      keyIdHash.reset()
+    keyIdPublished(keyId, former) {
+      if (former !== undefined) keyIdHash.remove({ key_id_hash: hashOf(former) })
       keyIdHash.set({ key_id_hash: hashOf(keyId) }, 1)
     },
     hsmChildRestarted: (key) => hsmChildRestarts.inc({ key }),
     tokenHealth: (key, token, isUp) => hsmTokenUp.set({ key, token }, isUp ? 1 : 0),
+    credentialReplaced(key, how, lifetimeSeconds) {
+      credentialReplacements.inc({ key, how })
+      if (lifetimeSeconds === undefined) credentialExpiry.remove({ key })
+      else credentialExpiry.set({ key }, Date.now() / 1000 + finite(lifetimeSeconds))
+    },
+    // Calls of the port are counted as backend calls; those who replace another plugin ask for requests as well.
+    httpRequestFinished: () => undefined,
+  }
+  return {
+    ...beside(own, options.peer?.(registry) ?? {}),
     async scrape() {
       logLinesDropped.reset()
       logLinesDropped.inc(options.droppedLogLines())
       return registry.metrics()
     },
     contentType: registry.contentType,
+    withPeer: (peer) => beside(own, peer?.(registry) ?? {}),
   }
 }
 

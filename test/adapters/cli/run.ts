@@ -68,7 +68,14 @@ export function someConfig(logLevel: LogConfig['level'] = 'info'): Config {
       dekCacheSize: 1000,
     },
     retry: { maxRetries: 2, callTimeoutMs: 1000, totalTimeoutMs: 2500, initialDelayMs: 50, maxDelayMs: 1000 },
-    health: { address: undefined, path: '/healthz', probeIntervalMs: 30_000, onBackendOutage: 'report' },
+    health: {
+      address: undefined,
+      path: '/healthz',
+      livePath: '/livez',
+      probeIntervalMs: 30_000,
+      onBackendOutage: 'report',
+      metricsOf: '',
+    },
     log: { level: logLevel, allValues: false },
     primary: 'hsm',
     keys: { hsm: { backend: 'local', path: '/var/lib/kmsplugin/kek' } },
@@ -82,6 +89,11 @@ function healthyServices(world: World, calls: string[]): CliServices {
     configSource: async () => ({
       load: async (file) => {
         call(`load ${file}`)
+        if (world.problems !== undefined) return { problems: world.problems }
+        return { config: someConfig(world.logLevel), problems: [], notices: world.notices ?? [] }
+      },
+      read: async () => {
+        call('read')
         if (world.problems !== undefined) return { problems: world.problems }
         return { config: someConfig(world.logLevel), problems: [], notices: world.notices ?? [] }
       },
@@ -104,8 +116,8 @@ function healthyServices(world: World, calls: string[]): CliServices {
     },
     explainer: async () => createValueExplainer(describeEnvelope),
     keyNames: async () => new Map(),
-    serve: async (_config, configPath, notices) => {
-      call([`serve ${configPath}`, ...notices.map(({ path }) => path)].join(' '))
+    serve: async ({ origin, notices }) => {
+      call([`serve ${origin}`, ...notices.map(({ path }) => path)].join(' '))
       return 0
     },
   }

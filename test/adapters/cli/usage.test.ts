@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { commands } from '../../../src/adapters/cli/index.js'
+import { calledBy, commands } from '../../../src/adapters/cli/index.js'
 import { run } from './run.js'
 
 const names = commands.map(({ name }) => name)
@@ -48,12 +48,26 @@ describe('what cannot be understood exits with 64, one reason and a way to the h
   })
 })
 
+describe('a link with the name of another plugin', () => {
+  test.each(['aws-encryption-provider', 'vault-kubernetes-kms', 'okms-k8s-encryption-provider'])(
+    '/%s stands for its command',
+    (name) => expect(calledBy(`/${name}`, ['--debug'])).toEqual([name, '--debug']),
+  )
+
+  test.each(['/app/dist/main.js', '/usr/bin/kmsplugin', '/serve', ''])('%j is our own program', (program) =>
+    expect(calledBy(program, ['serve'])).toEqual(['serve']),
+  )
+})
+
 describe('help and version are results, everywhere', () => {
   test.each(['--help', '-h'])('kmsplugin %s names every command and every exit code', async (flag) => {
     const { exitCode, stdout, stderr } = await run([flag])
     expect(exitCode).toBe(0)
     expect(stderr).toBe('')
-    expect(names).toEqual(['serve', 'check', 'status', 'keygen', 'inspect', 'config'])
+    expect(names).toEqual([
+      ...['serve', 'check', 'status', 'keygen', 'inspect', 'config'],
+      ...['aws-encryption-provider', 'vault-kubernetes-kms', 'okms-k8s-encryption-provider'],
+    ])
     for (const name of names) expect(stdout).toContain(`kmsplugin ${name} `)
     for (const code of [0, 1, 64, 69, 70, 78]) expect(stdout).toMatch(new RegExp(`^  ${code} `, 'm'))
   })

@@ -3,6 +3,7 @@ import { bool, duration, integer, oneOf, type Form } from '../../../src/adapters
 import {
   healthAddress,
   healthPath,
+  livePath,
   socketGroup,
   socketMode,
   socketPath,
@@ -173,23 +174,23 @@ describe('the health server', () => {
     expect(healthAddress.write(address)).toBe('[::1]:20358')
   })
 
-  test.each([
-    '',
-    '/',
-    'healthz',
-    '/a/',
-    '//a',
-    '/a/../b',
-    '/./a',
-    '/a b',
-    '/a?b',
-    '/metrics',
-    '/livez',
-    '/readyz',
-    5,
-  ])('%j is no health path', (value) => expect(refusal(healthPath, value)).toMatch(/must/))
+  test.each(['', '/', 'healthz', '/a/', '//a', '/a/../b', '/./a', '/a b', '/a?b', '/metrics', 5])(
+    '%j is no path of the health server',
+    (value) => {
+      expect(refusal(healthPath, value)).toMatch(/must/)
+      expect(refusal(livePath, value)).toMatch(/must/)
+    },
+  )
 
-  test.each(['/healthz', '/a/b-c_d.e~f'])('%j is a health path', (value) => {
+  test('a path that means one thing is not given another meaning', () => {
+    expect(refusal(healthPath, '/livez')).toMatch(/must not be one of \/livez, \/metrics/)
+    expect(refusal(livePath, '/readyz')).toMatch(/must not be one of \/readyz, \/metrics/)
+    expect(healthPath.read('/readyz')).toBe('/readyz')
+    expect(livePath.read('/livez')).toBe('/livez')
+  })
+
+  test.each(['/healthz', '/a/b-c_d.e~f'])('%j is a path of the health server', (value) => {
     expect(healthPath.read(value)).toBe(value)
+    expect(livePath.read(value)).toBe(value)
   })
 })

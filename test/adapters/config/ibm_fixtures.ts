@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { backends } from '../../../src/adapters/backends/index.js'
 import { createConfigSource } from '../../../src/adapters/config/config_source.js'
 import { ibmSections } from '../../../src/adapters/config/ibm/keys.js'
+import { formats } from '../../../src/adapters/formats/index.js'
 import type { Config, ConfigProblem } from '../../../src/ports/config.js'
 import { fakeBackends, fileWith } from './fixtures.js'
 
@@ -28,11 +29,10 @@ const registered = Object.entries(backends).map(
 )
 
 /** The registered backends, and a stand-in for `ibm` where there is none. */
-export const ibmSource = createConfigSource({
-  ...fakeBackends,
-  ibm: async () => standIn,
-  ...Object.fromEntries(registered),
-})
+export const ibmSource = createConfigSource(
+  { ...fakeBackends, ibm: async () => standIn, ...Object.fromEntries(registered) },
+  Object.fromEntries(formats.map((format) => [format.name, format])),
+)
 
 export const API_KEY = 'canary-api-key-0123456789'
 

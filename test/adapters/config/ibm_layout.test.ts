@@ -32,6 +32,16 @@ async function onlyText(content: string): Promise<string> {
 const configWith = async (changes: Readonly<Record<string, unknown>>) =>
   (await loadIbm(ibmFile(changes))).config
 
+/** The options by which a root key opens values of the IBM plug-in; it must be allowed to, and open no others. */
+function decoderOf({ config }: Loaded, key: string): Readonly<Record<string, unknown>> {
+  const { decode, allowUnauthenticated } = config.keys[key] ?? {}
+  expect(allowUnauthenticated).toBe(true)
+  expect(decode).toHaveLength(1)
+  const { format, ...options } = decode?.[0] ?? {}
+  expect(format).toBe('ibm-kmsplugin')
+  return options
+}
+
 /** The config of the published file, with the API key at the place of this one. */
 async function sameAsPublished({ file }: Loaded): Promise<Config> {
   const { config } = await loadIbm(ibmFile())
@@ -254,6 +264,8 @@ describe('what IBM publishes', () => {
         tokenUrl: 'https://iam-token-service.kube-system:10443/oidc/token',
         caFile: '/etc/origin/master/kmsplugin/kms-ca.pem',
         tokenCaFile: '/etc/origin/master/kmsplugin/iam-ca.pem',
+        decode: [{ format: 'ibm-kmsplugin', version: 1, lengthBytes: 4 }],
+        allowUnauthenticated: true,
       },
     })
   })
@@ -262,9 +274,10 @@ describe('what IBM publishes', () => {
     const content = ibmFile()
     const { notices } = await loadIbm(content)
     expect(notices.map(({ path, line }) => [path, line])).toEqual(
-      ['REGION', 'NUM_LEN_BYTES', 'API_KEY', 'HEALTHZ_PORT']
-        .map((name) => [`SERVER_CONFIG.${name}`, lineOf(content, `${name}:`)])
-        .concat([['KP_CONFIG.VERSION', lineOf(content, 'VERSION:')]]),
+      ['REGION', 'API_KEY', 'HEALTHZ_PORT'].map((name) => [
+        `SERVER_CONFIG.${name}`,
+        lineOf(content, `${name}:`),
+      ]),
     )
     for (const { text } of notices) expect(text).not.toMatch(/\n/)
   })
@@ -294,14 +307,14 @@ describe('each key', () => {
     ])
   })
 
-  test.each([1, 8])('NUM_LEN_BYTES %j has no effect and says so', async (bytes) => {
-    const content = ibmFile({ 'SERVER_CONFIG.NUM_LEN_BYTES': bytes })
-    const loaded = await loadIbm(content)
-    expect(loaded.config).toEqual(await sameAsPublished(loaded))
-    expect(await noticesOn('SERVER_CONFIG.NUM_LEN_BYTES', content)).toEqual([
-      expect.stringContaining('has no effect'),
-    ])
-  })
+  test.each([1, 8])(
+    'NUM_LEN_BYTES %j is the width of a length in the values of the IBM plug-in',
+    async (bytes) => {
+      const content = ibmFile({ 'SERVER_CONFIG.NUM_LEN_BYTES': bytes })
+      expect(decoderOf(await loadIbm(content), 'ibm')).toEqual({ version: 1, lengthBytes: bytes })
+      expect(await noticesOn('SERVER_CONFIG.NUM_LEN_BYTES', content)).toEqual([])
+    },
+  )
 
   test.each([
     [0, 0],
@@ -398,11 +411,10 @@ describe('each key', () => {
     expect(await noticesOn('SERVER_CONFIG.MAX_RETRIES', content)).toEqual([])
   })
 
-  test('VERSION has no effect on one root key and says so', async () => {
+  test('VERSION says which values of the IBM plug-in the root key opens', async () => {
     const content = ibmFile({ 'KP_CONFIG.VERSION': 7 })
-    const loaded = await loadIbm(content)
-    expect(loaded.config).toEqual(await sameAsPublished(loaded))
-    expect(await noticesOn('KP_CONFIG.VERSION', content)).toEqual([expect.stringContaining('has no effect')])
+    expect(decoderOf(await loadIbm(content), 'ibm')).toEqual({ version: 7, lengthBytes: 4 })
+    expect(await noticesOn('KP_CONFIG.VERSION', content)).toEqual([])
   })
 
   test('CRK_ID, INSTANCE_ID, URL and KP_CA_FILE name the root key and its service', async () => {
@@ -466,6 +478,7 @@ describe('a key of ours beside IBM’s sections', () => {
     const { notices } = await loadIbm(ibmFile({ KP_CONFIG: undefined }, ownKey))
     const unused = notices.filter(({ text }) => text.includes('without KP_CONFIG')).map(({ path }) => path)
     expect(unused).toEqual([
+      'SERVER_CONFIG.NUM_LEN_BYTES',
       'SERVER_CONFIG.TOKEN_URL',
       'SERVER_CONFIG.TOKEN_URL_CA_FILE',
       'SERVER_CONFIG.API_KEY',
@@ -473,8 +486,11 @@ describe('a key of ours beside IBM’s sections', () => {
     expect(notices.filter(({ path }) => path === 'SERVER_CONFIG.API_KEY')).toHaveLength(1)
   })
 
-  test('seals while KP_CONFIG only opens', async () => {
-    const { config } = await loadIbm(ibmFile({}, ownKey))
+  test('seals while KP_CONFIG only opens, values of the IBM plug-in too', async () => {
+    const loaded = await loadIbm(ibmFile({}, ownKey))
+    const { config } = loaded
+    expect(decoderOf(loaded, 'ibm')).toEqual({ version: 1, lengthBytes: 4 })
+    expect(config.keys['hsm']).not.toHaveProperty('decode')
     expect(config.primary).toBe('hsm')
     expect(Object.keys(config.keys)).toEqual(['ibm', 'hsm'])
   })
@@ -531,6 +547,12 @@ describe('several root keys in a list', () => {
       { path: 'KP_CONFIG', line: 17, text: expect.stringContaining('ibm-10') as string },
     ])
     expect(await loadIbm(ibmSource.print(config))).toMatchObject({ config })
+  })
+
+  test('each opens the values of the IBM plug-in that have its VERSION', async () => {
+    const loaded = await loadIbm(listed(item(2, 'two'), item(10, 'ten')))
+    expect(decoderOf(loaded, 'ibm-2')).toEqual({ version: 2, lengthBytes: 4 })
+    expect(decoderOf(loaded, 'ibm-10')).toEqual({ version: 10, lengthBytes: 4 })
   })
 
   test('another one seals where primary says so', async () => {

@@ -112,6 +112,7 @@ describe('single values', () => {
     ['retry.callTimeout', '0'],
     ['retry.totalTimeout', '61s'],
     ['health.onBackendOutage', 'ignore'],
+    ['health.metricsOf', 'gcp-cloudkms-plugin'],
     ['health.probeInterval', '0'],
     ['log.level', 'INFO'],
     ['log.allValues', '"false"'],
@@ -166,8 +167,10 @@ describe('single values', () => {
       health: {
         address: { host: '127.0.0.1', port: 20358 },
         path: '/healthz',
+        livePath: '/livez',
         probeIntervalMs: 30_000,
         onBackendOutage: 'report',
+        metricsOf: '',
       },
       log: { level: 'info', allValues: false },
       primary: 'a',

@@ -61,8 +61,10 @@ const health = fc.record({
     { nil: undefined },
   ),
   path: fc.constantFrom('/healthz', '/a/b', '/0x10'),
+  livePath: fc.constantFrom('/livez', '/live', '/0x11'),
   probeIntervalMs: fc.integer({ min: 100, max: 600_000 }),
   onBackendOutage: fc.constantFrom('report', 'error'),
+  metricsOf: fc.constantFrom('', 'aws-encryption-provider', 'vault-kubernetes-kms'),
 })
 
 const log = fc.record({

@@ -107,11 +107,29 @@ describe('the folder', () => {
     expect(await folderProblem(path, uid + 1)).toContain(`belongs to uid ${uid}`)
   })
 
-  test('that is a symlink or a file is refused', async () => {
-    mkdirSync(join(root, 'real'))
+  test('that is a symlink is followed where nobody else can change it, as /var/run is', async () => {
+    mkdirSync(join(root, 'real'), { mode: 0o700 })
     symlinkSync('real', folder)
+    expect(await folderProblem(path, uid)).toBeUndefined()
+    await prepareFolder(path, uid, undefined)
+    expect(await folderProblem('/var/run/kms.sock', 0)).toBeUndefined()
+  })
+
+  test('that is a symlink in a folder that others write to, or leads to what is not ours, is refused', async () => {
+    mkdirSync(join(root, 'real'), { mode: 0o700 })
+    symlinkSync('real', folder)
+    chmodSync(join(root, 'real'), 0o770)
+    expect(await folderProblem(path, uid)).toContain('others may write')
+    chmodSync(join(root, 'real'), 0o700)
+    chmodSync(root, 0o777)
     expect(await folderProblem(path, uid)).toContain('symlink')
+    chmodSync(root, 0o700)
     rmSync(folder)
+    symlinkSync('nowhere', folder)
+    expect(await folderProblem(path, uid)).toContain('does not exist')
+  })
+
+  test('that is a file is refused', async () => {
     writeFileSync(folder, '')
     expect(await folderProblem(path, uid)).toContain('no directory')
   })

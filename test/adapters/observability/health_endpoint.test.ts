@@ -18,6 +18,7 @@ function endpointOn(port: number) {
       host: '127.0.0.1',
       port,
       path: '/healthz',
+      livePath: '/livez',
       health: { report: () => ({ ready: true, keys: [] }) },
       scrape: async () => Promise.resolve(''),
       contentType: 'text/plain',

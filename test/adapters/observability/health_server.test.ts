@@ -39,6 +39,7 @@ async function start(options: Partial<HealthServerOptions> = {}): Promise<Health
     host: HOST,
     port: 0,
     path: '/healthz',
+    livePath: '/livez',
     health: { report: () => healthy },
     scrape: async () => 'metric 1\n',
     contentType: 'text/plain; version=0.0.4; charset=utf-8',
@@ -71,6 +72,14 @@ function dial(bytes: string): { socket: Socket; answer: Promise<string> } {
   socket.write(bytes)
   return { socket, answer: new Promise((resolve) => socket.on('close', () => resolve(got))) }
 }
+
+test('the configured path of liveness answers 200 while the one of readiness does not', async () => {
+  await start({ path: '/health', livePath: '/live', health: { report: () => broken } })
+  expect(await ask('/live')).toMatchObject({ status: 200, body: 'ok\n' })
+  expect((await ask('/livez')).status).toBe(200)
+  expect((await ask('/health')).status).toBe(503)
+  expect((await ask('/healthz')).status).toBe(404)
+})
 
 describe('what it does not answer', () => {
   test.each(['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE'])('%s is not allowed', async (method) => {

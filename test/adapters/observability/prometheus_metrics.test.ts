@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { metricsDocument } from '../../../src/adapters/observability/metrics_document.js'
 import { metricRows } from '../../../src/adapters/observability/metrics_table.js'
+import { peers } from '../../../src/adapters/observability/peer_metrics/index.js'
 import { createPrometheusMetrics } from '../../../src/adapters/observability/prometheus_metrics.js'
 import type { PrometheusMetrics } from '../../../src/adapters/observability/prometheus_metrics.js'
 import { errorCodes } from '../../../src/ports/errors.js'
@@ -23,6 +24,7 @@ function makeUsed(): PrometheusMetrics {
   metrics.keyIdPublished('pkcs11:a.b')
   metrics.hsmChildRestarted('hsm')
   metrics.tokenHealth('hsm', '0:k8s-a', true)
+  metrics.credentialReplaced('vault', 'login', 3600)
   return metrics
 }
 
@@ -206,13 +208,21 @@ describe('the events of the port', () => {
     const metrics = make()
     expect(await sampled(metrics, 'kmsplugin_key_id_hash_info')).toEqual([])
     metrics.keyIdPublished('pkcs11:old.one')
-    metrics.keyIdPublished('abc')
+    metrics.keyIdPublished('abc', 'pkcs11:old.one')
     // FIPS 180-4's example: SHA-256 of "abc".
     const hash = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
     expect(await sampled(metrics, 'kmsplugin_key_id_hash_info')).toEqual([
       { name: 'kmsplugin_key_id_hash_info', labels: { key_id_hash: `sha256:${hash}` }, value: 1 },
     ])
     expect(await metrics.scrape()).not.toContain('pkcs11:old.one')
+  })
+
+  test('two plugins in one process each show their key id, and a rotation of one leaves the other', async () => {
+    const metrics = make()
+    metrics.keyIdPublished('aws:a.one')
+    metrics.keyIdPublished('aws:b.one')
+    metrics.keyIdPublished('aws:a.two', 'aws:a.one')
+    expect(await sampled(metrics, 'kmsplugin_key_id_hash_info')).toHaveLength(2)
   })
 
   test('dropped log lines are asked for at each scrape', async () => {
@@ -272,6 +282,7 @@ describe('the export', () => {
   })
 
   test('is described by docs/metrics.md', async () => {
-    await expect(metricsDocument(metricRows)).toMatchFileSnapshot('../../../docs/metrics.md')
+    const tables = Object.entries(peers).map(([name, { rows }]) => ({ name, rows }))
+    await expect(metricsDocument(metricRows, tables)).toMatchFileSnapshot('../../../docs/metrics.md')
   })
 })

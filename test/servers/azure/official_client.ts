@@ -34,6 +34,10 @@ interface KeyClient {
 }
 
 interface CryptographyClient {
+  encrypt(parameters: {
+    readonly algorithm: string
+    readonly plaintext: Uint8Array
+  }): Promise<{ readonly result: Uint8Array }>
   wrapKey(
     algorithm: string,
     key: Uint8Array,

@@ -8,6 +8,9 @@ import { scenes, startPeer, type Scene } from './scenes.js'
 
 const VALUES = 5
 
+/** Of the process of a program of Go; Node.js does not know them. */
+const ABSENT = /_process_(network_(receive|transmit)_bytes_total|virtual_memory_max_bytes)$/
+
 interface Written {
   readonly v1: { readonly plaintext: Buffer; readonly cipher: Buffer }[]
   readonly v2: { readonly plaintext: Buffer; readonly answer: V2Encrypted }[]
@@ -66,7 +69,10 @@ describe.each(Object.entries(scenes))('%s', (_, maker) => {
       }
       if (scene.metrics !== undefined) {
         const names = await metricNamesAt(scene.metrics)
-        expect(names).toEqual(expect.arrayContaining([...written.metricNames]))
+        expect(written.metricNames.length).toBeGreaterThan(1)
+        expect(names).toEqual(
+          expect.arrayContaining(written.metricNames.filter((name) => !ABSENT.test(name))),
+        )
         expect(names).toContain('kmsplugin_foreign_decrypts_total')
       }
       expect((await ours.stop()).code).toBe(0)

@@ -1,12 +1,21 @@
 /** Plays Azure Key Vault and Managed HSM, together with the Entra that lets one in. As strict as the real ones. */
 import type { ServerOptions } from 'node:https'
 import { FakeEntra, TENANT } from './azure_login.js'
-import { makeVersion, type FakeVersion, type Kty } from './azure_keys.js'
+import { makeVersion, type FakeVersion, type Kty, type VersionWish } from './azure_keys.js'
 import { FakeServer, type FakeAnswer, type FakeRequest } from './fake_server.js'
 
-const API_VERSIONS = ['7.4', '7.5', '7.6', '2025-07-01']
+const API_VERSIONS = ['2016-10-01', '7.4', '7.5', '7.6', '2025-07-01']
+
+type Operation = 'encrypt' | 'decrypt' | 'wrapKey' | 'unwrapKey'
+
+/** By the last part of the path. */
+const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
+  (['encrypt', 'decrypt', 'wrapKey', 'unwrapKey'] as const).map((name) => [name.toLowerCase(), name]),
+)
 
 interface FakeKey {
+  /** As it was written when the key was made. */
+  readonly name: string
   readonly versions: FakeVersion[]
   isDeleted: boolean
 }
@@ -23,6 +32,10 @@ export class FakeAzure {
   forbiddenBy = 'ForbiddenByRbac'
   /** `ForbiddenByFirewall`: whoever asks is kept out, whatever the roles say. */
   network: string | undefined
+  /** What its key identifiers begin with; its own address unless set. */
+  kidBase: string | undefined
+  /** Versions in a page of their list. */
+  pageSize = 25
   /** The clock of the vault is ahead of ours by so much. */
   aheadSeconds = 0
   readonly #keys = new Map<string, FakeKey>()
@@ -42,10 +55,10 @@ export class FakeAzure {
   }
 
   /** Makes a key, or a new version of it: a rotation. */
-  addVersion(name: string, kty: Kty = 'RSA', bits = 2048): FakeVersion {
-    const key = this.#keys.get(name.toLowerCase()) ?? { versions: [], isDeleted: false }
+  addVersion(name: string, kty: Kty = 'RSA', bits = 2048, wish?: VersionWish): FakeVersion {
+    const key = this.#keys.get(name.toLowerCase()) ?? { name, versions: [], isDeleted: false }
     this.#keys.set(name.toLowerCase(), key)
-    const version = makeVersion(kty, bits, key.versions.length)
+    const version = makeVersion(kty, bits, key.versions.length, wish)
     key.versions.push(version)
     return version
   }
@@ -81,14 +94,17 @@ export class FakeAzure {
     }
     if (this.network !== undefined)
       return failure(403, 'Forbidden', 'Client address is not authorized.', this.network)
-    const [, kind, name = '', ...rest] = url.pathname.split('/')
-    const key = this.#keys.get(name.toLowerCase())
+    const [, kind, asked = '', ...rest] = url.pathname.split('/')
+    const key = this.#keys.get(asked.toLowerCase())
+    const name = key?.name ?? asked
     if (method === 'GET' && kind === 'deletedkeys' && rest.length === 0) return this.#deleted(name, key)
     if (kind !== 'keys') return failure(404, 'NotFound', 'no such resource')
+    if (method === 'GET' && rest.length === 1 && rest[0] === 'versions') return this.#list(name, key, url)
     if (method === 'GET' && rest.length <= 1) return this.#get(name, key, rest[0] ?? '')
-    const [version = '', verb] = rest
-    if (method === 'POST' && (verb === 'wrapkey' || verb === 'unwrapkey') && rest.length === 2) {
-      return this.#operate(request, name, key, version, verb === 'wrapkey' ? 'wrapKey' : 'unwrapKey')
+    const [version = '', verb = ''] = rest
+    const operation = OPERATIONS.get(verb)
+    if (method === 'POST' && operation !== undefined && rest.length === 2) {
+      return this.#operate(request, name, key, version, operation)
     }
     return failure(405, 'MethodNotAllowed', 'not here')
   }
@@ -120,6 +136,19 @@ export class FakeAzure {
     return { status: 200, body: this.#bundle(name, found) }
   }
 
+  /** Pages, each with the address of the next one. */
+  #list(name: string, key: FakeKey | undefined, url: URL): FakeAnswer {
+    if (!this.rights.has('list')) return this.#denied('list')
+    if (key === undefined || key.isDeleted) return absent(name)
+    const from = Number(url.searchParams.get('$skiptoken') ?? '0')
+    const page = key.versions.slice(from, from + this.pageSize)
+    const value = page.map((one) => ({ kid: this.#kid(name, one), attributes: { enabled: one.enabled } }))
+    const next = from + this.pageSize
+    const query = new URLSearchParams({ 'api-version': '7.4', $skiptoken: String(next) }).toString()
+    const nextLink = next < key.versions.length ? `${this.server.url}/keys/${name}/versions?${query}` : null
+    return { status: 200, body: { value, nextLink } }
+  }
+
   #bundle(name: string, version: FakeVersion): object {
     const { kty, operations: key_ops, jwk, enabled, nbf, exp, exportable, recoveryLevel } = version
     const dates = { ...(nbf === undefined ? {} : { nbf }), ...(exp === undefined ? {} : { exp }) }
@@ -130,7 +159,7 @@ export class FakeAzure {
   }
 
   #kid(name: string, { version }: FakeVersion): string {
-    return `${this.server.url}/keys/${name}/${version}`
+    return `${this.kidBase ?? this.server.url}/keys/${name}/${version}`
   }
 
   #operate(
@@ -138,7 +167,7 @@ export class FakeAzure {
     name: string,
     key: FakeKey | undefined,
     versionName: string,
-    operation: 'wrapKey' | 'unwrapKey',
+    operation: Operation,
   ): FakeAnswer {
     if (!this.rights.has(operation)) return this.#denied(operation)
     if (!String(headers['content-type']).startsWith('application/json')) {
@@ -163,7 +192,8 @@ export class FakeAzure {
     const state = this.#refusalByState(version, operation)
     if (state !== undefined) return state
     try {
-      const result = operation === 'wrapKey' ? version.wrap(alg, bytes) : version.unwrap(alg, bytes)
+      const isForth = operation === 'wrapKey' || operation === 'encrypt'
+      const result = isForth ? version.wrap(alg, bytes) : version.unwrap(alg, bytes)
       if (result === undefined) return failure(400, 'BadParameter', 'Key and algorithm do not go together.')
       return { status: 200, body: { kid: this.#kid(name, version), value: result.toString('base64url') } }
     } catch {
@@ -179,9 +209,9 @@ export class FakeAzure {
     const on = `Operation ${operation} is not allowed on`
     const seconds = Date.now() / 1000 + this.aheadSeconds
     if (!enabled) return disabled(operation)
-    if (operation === 'wrapKey' && exp <= seconds)
-      return failure(403, 'Forbidden', `${on} an expired key.`, 'KeyExpired')
-    if (operation === 'wrapKey' && nbf > seconds) {
+    const isForth = operation === 'wrapKey' || operation === 'encrypt'
+    if (isForth && exp <= seconds) return failure(403, 'Forbidden', `${on} an expired key.`, 'KeyExpired')
+    if (isForth && nbf > seconds) {
       return failure(403, 'Forbidden', `${on} a key that is not yet valid.`, 'KeyNotYetValid')
     }
     if (operations.includes(operation)) return undefined

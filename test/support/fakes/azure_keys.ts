@@ -3,6 +3,8 @@ import {
   constants,
   createCipheriv,
   createDecipheriv,
+  createPrivateKey,
+  createPublicKey,
   generateKeyPairSync,
   privateDecrypt,
   publicEncrypt,
@@ -29,6 +31,14 @@ export interface FakeVersion {
   unwrap(alg: string, bytes: Buffer): Buffer | undefined
 }
 
+/** A version that was there before. */
+export interface VersionWish {
+  /** 32 hexadecimal digits. */
+  readonly version: string
+  /** RSA, PKCS #8 in PEM. */
+  readonly privateKey: string
+}
+
 /** Making one takes long; versions are told apart by their ids all the same, and by their keys where a test wants that. */
 const pairs = new Map<string, { publicKey: KeyObject; privateKey: KeyObject }[]>()
 
@@ -39,10 +49,13 @@ function pairOf(bits: number, nth: number): { publicKey: KeyObject; privateKey: 
   return pair
 }
 
-/** @param nth Which of several keys of this kind. */
-export function makeVersion(kty: Kty, bits: number, nth: number): FakeVersion {
+/**
+ * @param nth Which of several keys of this kind.
+ * @param wish In their place.
+ */
+export function makeVersion(kty: Kty, bits: number, nth: number, wish?: VersionWish): FakeVersion {
   const state = {
-    version: randomBytes(16).toString('hex'),
+    version: wish?.version ?? randomBytes(16).toString('hex'),
     kty,
     operations: ['wrapKey', 'unwrapKey'],
     enabled: true,
@@ -56,19 +69,40 @@ export function makeVersion(kty: Kty, bits: number, nth: number): FakeVersion {
     const none = () => undefined
     return { ...state, jwk: { crv: 'P-256', x: 'AA', y: 'AA' }, wrap: none, unwrap: none }
   }
-  const { publicKey, privateKey } = pairOf(bits, nth)
+  const { publicKey, privateKey } = wish === undefined ? pairOf(bits, nth) : pairIn(wish.privateKey)
   const { n = '', e = '' } = publicKey.export({ format: 'jwk' })
-  return { ...state, jwk: { n, e }, ...rsaOaep(publicKey, privateKey) }
+  return { ...state, jwk: { n, e }, ...rsa(publicKey, privateKey) }
 }
 
-function rsaOaep(publicKey: KeyObject, privateKey: KeyObject): Pick<FakeVersion, 'wrap' | 'unwrap'> {
-  const padding = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256' }
-  return {
-    wrap: (alg, dek) =>
-      alg === 'RSA-OAEP-256' ? publicEncrypt({ key: publicKey, ...padding }, dek) : undefined,
-    unwrap: (alg, bytes) =>
-      alg === 'RSA-OAEP-256' ? privateDecrypt({ key: privateKey, ...padding }, bytes) : undefined,
+function pairIn(pem: string): { publicKey: KeyObject; privateKey: KeyObject } {
+  return { publicKey: createPublicKey(pem), privateKey: createPrivateKey(pem) }
+}
+
+function rsa(publicKey: KeyObject, privateKey: KeyObject): Pick<FakeVersion, 'wrap' | 'unwrap'> {
+  const oaep = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256' }
+  const pkcs1 = { padding: constants.RSA_PKCS1_PADDING }
+  const paddings: Readonly<Record<string, typeof oaep | typeof pkcs1>> = {
+    'RSA-OAEP-256': oaep,
+    RSA1_5: pkcs1,
   }
+  return {
+    wrap: (alg, dek) => {
+      const padding = paddings[alg]
+      return padding === undefined ? undefined : publicEncrypt({ key: publicKey, ...padding }, dek)
+    },
+    unwrap: (alg, bytes) => {
+      if (alg === 'RSA1_5') return unpadded(privateKey, bytes)
+      return alg === 'RSA-OAEP-256' ? privateDecrypt({ key: privateKey, ...oaep }, bytes) : undefined
+    },
+  }
+}
+
+/** RFC 8017 section 7.2.2. By hand, since Node gives random bytes for a bad padding, and the service an error. */
+function unpadded(privateKey: KeyObject, bytes: Buffer): Buffer {
+  const block = privateDecrypt({ key: privateKey, padding: constants.RSA_NO_PADDING }, bytes)
+  const end = block.indexOf(0, 2)
+  if (block[0] !== 0 || block[1] !== 2 || end < 10) throw new Error('bad padding')
+  return block.subarray(end + 1)
 }
 
 /** RFC 3394. */

@@ -6,6 +6,12 @@ import { googleError, stateAnswer } from './gcp_errors.js'
 /** Takes the place of an answer that went well. */
 export type Lie = (answer: FakeAnswer) => FakeAnswer
 
+/** Hexadecimal digits of a version that was there before. */
+export interface VersionWish {
+  readonly secret: string
+  readonly mark: string
+}
+
 interface Version {
   readonly secret: Buffer
   /** In ciphertexts. */
@@ -42,9 +48,17 @@ export class FakeCryptoKey {
     this.rotate()
   }
 
-  rotate(): void {
-    this.versions.push({ secret: randomBytes(32), mark: randomBytes(MARK_BYTES), state: 'ENABLED' })
+  rotate(wish?: VersionWish): void {
+    const secret = wish === undefined ? randomBytes(32) : Buffer.from(wish.secret, 'hex')
+    const mark = wish === undefined ? randomBytes(MARK_BYTES) : Buffer.from(wish.mark, 'hex')
+    this.versions.push({ secret, mark, state: 'ENABLED' })
     this.primary = this.versions.length
+  }
+
+  /** Takes the place of what was made at its birth. */
+  restore(wishes: readonly VersionWish[]): void {
+    this.versions.length = 0
+    for (const wish of wishes) this.rotate(wish)
   }
 
   setState(version: number, state: string): void {

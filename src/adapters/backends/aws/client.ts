@@ -12,13 +12,16 @@ import { loadSdk, type LoadSdk } from './sdk.js'
 import { SdkHttp } from './sdk_http.js'
 import type { AwsSettings } from './settings.js'
 
-/** A DEK as Decrypt answered it. */
+/** What Decrypt answered. */
 export interface Opened {
-  /** The caller owns and wipes it. */
+  /** 1 to 4,096 bytes; a DEK where ours made the blob. The caller owns and wipes it. */
   readonly dek: Uint8Array
   /** Which key material made the blob; `undefined` where the service does not tell. */
   readonly materialId: string | undefined
 }
+
+/** In messages, where only the blob knows which key made it. */
+const NAMED_IN_BLOB = '<the key that the value names>'
 
 type Within = Pick<CallOptions, 'signal'>
 
@@ -67,13 +70,16 @@ export class AwsKmsClient {
     })
   }
 
-  /** Only with the key at `arn`: without a KeyId, AWS would take whatever key the blob names. */
-  async decrypt(arn: string, blob: Uint8Array, options: Within): Promise<Opened> {
-    return this.#call('kms:Decrypt', arn, options, async (kms, service, sdkOptions) => {
-      const answer = await kms.decrypt({ KeyId: arn, CiphertextBlob: blob, ...this.#context() }, sdkOptions)
+  /**
+   * @param arn Only with the key there; `undefined`: with whatever key the blob names and the policies let us use.
+   */
+  async decrypt(arn: string | undefined, blob: Uint8Array, options: Within): Promise<Opened> {
+    const pin = arn === undefined ? {} : { KeyId: arn }
+    return this.#call('kms:Decrypt', arn ?? NAMED_IN_BLOB, options, async (kms, service, sdkOptions) => {
+      const answer = await kms.decrypt({ ...pin, CiphertextBlob: blob, ...this.#context() }, sdkOptions)
       const { Plaintext: dek, KeyId, KeyMaterialId: materialId } = answer
       if (dek === undefined) throw malformed(service, 'a Decrypt without plaintext')
-      if (KeyId === arn) return { dek, materialId }
+      if (arn === undefined || KeyId === arn) return { dek, materialId }
       dek.fill(0)
       throw malformed(service, 'a Decrypt under another key than was asked for')
     })

@@ -25,6 +25,11 @@ export function isKeyArn(text: string): boolean {
   return key !== undefined && KEY_ID.test(id)
 }
 
+/** Whether the ARN of a key is that of a multi-Region key, whose replicas have the same id. */
+export function isMultiRegion(arn: string): boolean {
+  return arn.includes(':key/mrk-')
+}
+
 /** The region in an ARN; `undefined` in names without one. */
 export function regionOf(reference: string): string | undefined {
   return KMS_ARN.exec(reference)?.[1]

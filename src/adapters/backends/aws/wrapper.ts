@@ -2,6 +2,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../../../ports/clock.js'
 import { KmsError } from '../../../ports/errors.js'
+import type { NativeCiphertext } from '../../../ports/foreign.js'
 import { kekPart, type KeyId } from '../../../ports/key_id.js'
 import {
   DEK_BYTES,
@@ -14,7 +15,8 @@ import { keyIdOf } from '../identity.js'
 import { untilAborted } from '../remote/credential.js'
 import type { AwsKmsClient } from './client.js'
 import { assertUsable, type KeyLook } from './key_look.js'
-import { isAlias } from './key_reference.js'
+import { isAlias, isKeyArn, isMultiRegion, regionOf } from './key_reference.js'
+import { nativeError } from './native.js'
 import type { AwsSettings } from './settings.js'
 
 /** Of wrapped DEKs: this byte, then the blob as AWS made it. */
@@ -33,15 +35,19 @@ export class AwsKeyWrapper implements KeyWrapper {
   readonly backend = 'aws'
   readonly #client: AwsKmsClient
   readonly #clock: Clock
+  readonly #keyId: string
+  readonly #region: string | undefined
   readonly #isAlias: boolean
   readonly #context: EncryptionContext
   #seen: { readonly arn: string; readonly atMs: number } | undefined
   /** A look for the sake of opening, shared by all who wait for it. */
   #sharedLook: Promise<KeyLook> | undefined
 
-  constructor(client: AwsKmsClient, clock: Clock, { keyId, encryptionContext = {} }: AwsSettings) {
+  constructor(client: AwsKmsClient, clock: Clock, { keyId, region, encryptionContext = {} }: AwsSettings) {
     this.#client = client
     this.#clock = clock
+    this.#keyId = keyId
+    this.#region = region ?? regionOf(keyId)
     this.#isAlias = isAlias(keyId)
     this.#context = encryptionContext
   }
@@ -90,6 +96,22 @@ export class AwsKeyWrapper implements KeyWrapper {
     )
   }
 
+  /**
+   * `bytes` is a blob of AWS, made with the encryption context of this entry. `keyName`, where it is the ARN of a key,
+   * is the only one that may open it; without it AWS takes the key that the blob names, as far as our policies go.
+   *
+   * @throws {KmsError} `ERR_KEY_UNKNOWN`: made by a key that is not there, or not for us.
+   */
+  async decryptNative({ bytes, keyName }: NativeCiphertext, options: CallOptions): Promise<Uint8Array> {
+    const arn = keyName !== undefined && this.#isPin(keyName) ? keyName : undefined
+    try {
+      return (await this.#client.decrypt(arn, bytes, options)).dek
+    } catch (error) {
+      const isOwn = arn !== undefined && (arn === this.#keyId || arn === this.#seen?.arn)
+      throw nativeError(error, arn, isOwn)
+    }
+  }
+
   async close(): Promise<void> {
     await this.#client.close()
   }
@@ -120,6 +142,13 @@ export class AwsKeyWrapper implements KeyWrapper {
       'ERR_KEY_UNKNOWN',
       `${keyId} is not of the KEK ${arn} with this encryptionContext${this.#isAlias ? '; if the alias was moved, add the ARN of the old key as another entry' : ''}`,
     )
+  }
+
+  /** A multi-Region key opens in each of its regions, where it has another ARN: so there it cannot be demanded by this one. */
+  #isPin(keyName: string): boolean {
+    if (!isKeyArn(keyName)) return false
+    if (!isMultiRegion(keyName)) return true
+    return regionOf(keyName) === (this.#region ?? regionOf(this.#seen?.arn ?? ''))
   }
 
   #isSeenLately(): boolean {

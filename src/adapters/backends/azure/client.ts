@@ -13,6 +13,8 @@ export interface VaultRequest {
   readonly method: 'GET' | 'POST'
   /** `/keys/kek`. */
   readonly path: string
+  /** Beside the version of the API. */
+  readonly query?: Readonly<Record<string, string>>
   readonly body?: JsonObject
   /** Absent for the one question that asks which token is wanted; that one has no body. */
   readonly token?: string
@@ -53,11 +55,11 @@ export class VaultClient {
    *
    * @throws {KmsError} As `HttpClient.send`; `ERR_BACKEND_RESPONSE` for a success that is no JSON object.
    */
-  async ask({ method, path, body, token }: VaultRequest, signal?: AbortSignal): Promise<VaultReply> {
+  async ask({ method, path, query, body, token }: VaultRequest, signal?: AbortSignal): Promise<VaultReply> {
     const answer = await this.#http.send(
       {
         method,
-        path: `${path}?api-version=${API_VERSION}`,
+        path: `${path}?${new URLSearchParams({ 'api-version': API_VERSION, ...query }).toString()}`,
         headers: {
           ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),

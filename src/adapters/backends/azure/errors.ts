@@ -6,7 +6,7 @@ import type { VaultReply } from './client.js'
 /** What was asked, for the message. */
 export interface Question {
   /** As the permission is called. */
-  readonly operation: 'get' | 'wrapKey' | 'unwrapKey'
+  readonly operation: 'get' | 'list' | 'wrapKey' | 'unwrapKey' | 'decrypt'
   /** `Azure Key Vault at https://my-vault.vault.azure.net`. */
   readonly service: string
   /** `the key kek in …`. */
@@ -46,7 +46,7 @@ const rows: readonly Row[] = [
     is: /ForbiddenByPolicy/,
     code: 'ERR_ACCESS_DENIED',
     text: ({ service, operation }) =>
-      `${service} knows us, and its access policies do not allow us ${operation}; allow get, wrapKey and unwrapKey (docs/azure.md)`,
+      `${service} knows us, and its access policies do not allow us ${operation}; allow ${all('get, wrapKey and unwrapKey', operation)} (docs/azure.md)`,
   },
   { status: 403, is: /\bKeyOperationForbidden\b/, code: 'ERR_KEY_UNUSABLE', text: wrongUse },
   { status: 403, says: /not permitted on this key/i, code: 'ERR_KEY_UNUSABLE', text: wrongUse },
@@ -135,6 +135,21 @@ export function unwrapErrorOf(question: Question, reply: VaultReply): KmsError {
   )
 }
 
+/**
+ * The error for a decryption of what another program had encrypted. All that a value can be at fault for has one code
+ * and one text, whatever Azure says: with RSA1_5 any difference between two wrong paddings helps whoever tries values.
+ */
+export function decryptErrorOf(question: Question, reply: VaultReply): KmsError {
+  return reply.status === 400 ? notDecrypted(question) : errorOf(question, reply)
+}
+
+function notDecrypted({ kek }: Question): KmsError {
+  return new KmsError(
+    'ERR_DECRYPTION_FAILED',
+    `${kek} does not decrypt the value: it was altered, or is of another key or version`,
+  )
+}
+
 export function pendingDeletion(question: Question): KmsError {
   return new KmsError('ERR_KEY_PENDING_DELETION', deleted(question))
 }
@@ -155,12 +170,18 @@ function errorIn(body: JsonObject): { readonly codes: readonly string[]; readonl
   return { codes, message: textAt(outer, 'message') ?? '' }
 }
 
+/** What the identity needs at all, and what it needs for the values of another plugin. */
+function all(usual: string, operation: Question['operation']): string {
+  const isExtra = operation === 'decrypt' || operation === 'list'
+  return isExtra ? `${usual}, and ${operation} for the values of another plugin` : usual
+}
+
 function disabled({ kek, id }: Question): string {
   return `${kek} is disabled; enable it: az keyvault key set-attributes --id ${id} --enabled true`
 }
 
 function wrongUse({ kek, operation, id }: Question): string {
-  return `${kek} is not for ${operation}; permit it: az keyvault key set-attributes --id ${id} --ops wrapKey unwrapKey`
+  return `${kek} is not for ${operation}; permit it: az keyvault key set-attributes --id ${id} --ops wrapKey unwrapKey${operation === 'decrypt' ? ' decrypt' : ''}`
 }
 
 function expired({ kek, id }: Question): string {

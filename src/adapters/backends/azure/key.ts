@@ -9,6 +9,8 @@ import type { AzureSettings } from './settings.js'
 
 /** One version of a key, as it was read. */
 export interface AzureKey {
+  /** The key identifier of this version, `https://HOST/keys/NAME/VERSION`, as Azure writes it. */
+  readonly kid: string
   /** 32 hexadecimal digits, in lower case. */
   readonly version: string
   /** `RSA`, `RSA-HSM`, `oct-HSM`, … */
@@ -68,14 +70,16 @@ export function versionIn(kid: string | undefined, { keyName }: AzureSettings): 
 export function readKey(body: JsonObject, settings: AzureSettings): AzureKey {
   const key = objectAt(body, 'key')
   const attributes = objectAt(body, 'attributes')
-  const version = versionIn(textAt(key, 'kid'), settings)
+  const kid = textAt(key, 'kid')
+  const version = versionIn(kid, settings)
   const kty = textAt(key, 'kty')
   const enabled = attributes['enabled']
-  if (version === undefined || kty === undefined || typeof enabled !== 'boolean') {
+  if (kid === undefined || version === undefined || kty === undefined || typeof enabled !== 'boolean') {
     throw malformed(serviceOf(settings), 'a key without its identifier, type or state')
   }
   const operations = key['key_ops']
   return {
+    kid,
     version,
     kty,
     bits: bitsOf(base64UrlAt(key, 'n')),

@@ -2,15 +2,26 @@
 import { KmsError } from '../../../ports/errors.js'
 import { DEK_BYTES, type CallOptions } from '../../../ports/key_wrapper.js'
 import type { BackendDeps } from '../backend.js'
-import { base64UrlAt, malformed, textAt } from '../remote/json_answer.js'
+import { base64UrlAt, isObject, malformed, textAt } from '../remote/json_answer.js'
 import type { VaultReply } from './client.js'
-import { errorOf, pendingDeletion, unwrapErrorOf, type Question } from './errors.js'
+import { decryptErrorOf, errorOf, pendingDeletion, unwrapErrorOf, type Question } from './errors.js'
 import type { Parts } from './format.js'
 import { kekName, readKey, versionIn, type AzureKey } from './key.js'
 import { VaultSession } from './session.js'
 import type { AzureSettings } from './settings.js'
 
 type Call = Pick<CallOptions, 'signal'>
+
+/** How a value of another plugin was encrypted. */
+export type NativeRsa = 'RSA1_5' | 'RSA-OAEP-256'
+
+/** One page of the list of a key's versions. */
+export interface VersionPage {
+  /** Key identifiers, as Azure writes them. */
+  readonly kids: readonly string[]
+  /** Asks for the next page; `undefined`: this is the last. */
+  readonly next: string | undefined
+}
 
 export class Vault {
   readonly #settings: AzureSettings
@@ -73,6 +84,36 @@ export class Vault {
     throw new KmsError('ERR_DECRYPTION_FAILED', `what ${question.kek} unwraps is no DEK`)
   }
 
+  /**
+   * @param bytes As long as the modulus.
+   * @returns Bytes of any length that the caller owns and wipes.
+   * @throws {KmsError} As {@link readKey}; `ERR_DECRYPTION_FAILED`; `ERR_KEY_DISABLED`, `ERR_KEY_UNUSABLE`.
+   */
+  async decrypt(alg: NativeRsa, version: string, bytes: Uint8Array, options: Call): Promise<Uint8Array> {
+    const reply = await this.#operate('decrypt', version, alg, bytes, options)
+    const question = this.#question('decrypt', version)
+    if (reply.status === 404) throw await this.#absentVersion(version, reply, options)
+    if (reply.status !== 200) throw decryptErrorOf(question, reply)
+    const plaintext = base64UrlAt(reply.body, 'value')
+    if (plaintext === undefined) throw malformed(question.service, 'a decrypted value without its value')
+    return plaintext
+  }
+
+  /**
+   * @param after What the page before said comes next; `undefined`: the first page.
+   * @throws {KmsError} As {@link readKey}.
+   */
+  async listVersions(after: string | undefined, options: Call): Promise<VersionPage> {
+    const path = `${this.#path(undefined)}/versions`
+    const query = after === undefined ? {} : { $skiptoken: after }
+    const reply = await this.#session.ask({ method: 'GET', path, query }, options)
+    if (reply.status !== 200) throw await this.#keyError(this.#question('list'), reply, options)
+    const listed = reply.body['value']
+    if (!Array.isArray(listed)) throw malformed(this.#session.service, 'a list of versions that is none')
+    const kids = listed.filter(isObject).flatMap((one) => textAt(one, 'kid') ?? [])
+    return { kids, next: skipTokenIn(textAt(reply.body, 'nextLink')) }
+  }
+
   /** As {@link VaultSession.logIn}: for `check`, which tells a login from the rest. */
   async logIn(options: Call): Promise<void> {
     await this.#session.logIn(options)
@@ -84,7 +125,7 @@ export class Vault {
   }
 
   async #operate(
-    verb: 'wrapkey' | 'unwrapkey',
+    verb: 'wrapkey' | 'unwrapkey' | 'decrypt',
     version: string,
     alg: string,
     value: Uint8Array,
@@ -108,7 +149,7 @@ export class Vault {
   }
 
   async #absentVersion(version: string, reply: VaultReply, options: Call): Promise<KmsError> {
-    const error = await this.#keyError(this.#question('unwrapKey', version), reply, options)
+    const error = await this.#keyError(this.#question('get', version), reply, options)
     if (error.code !== 'ERR_KEY_NOT_FOUND') return error
     try {
       await this.readKey(undefined, options)
@@ -128,4 +169,10 @@ export class Vault {
     const id = `${new URL(this.#settings.vaultUrl).origin}${this.#path(version)}`
     return { operation, service: this.#session.service, kek: kekName(this.#settings, version), id }
   }
+}
+
+/** The rest of the address is ours to write: a token goes to no other host. */
+function skipTokenIn(nextLink: string | undefined): string | undefined {
+  if (nextLink === undefined || !URL.canParse(nextLink)) return undefined
+  return new URL(nextLink).searchParams.get('$skiptoken') ?? undefined
 }

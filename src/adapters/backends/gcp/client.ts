@@ -62,13 +62,13 @@ export class KmsClient {
     return { version, ciphertext }
   }
 
-  /** @returns What the caller owns and wipes. */
-  async decrypt(ciphertext: Uint8Array, aad: Uint8Array, options: CallOptions): Promise<Buffer> {
-    const answer = await this.#ask(
-      'decrypt',
-      { ...field('ciphertext', ciphertext), ...aadField(aad) },
-      options,
-    )
+  /**
+   * @param aad `undefined`: it was made without.
+   * @returns What the caller owns and wipes.
+   */
+  async decrypt(ciphertext: Uint8Array, aad: Uint8Array | undefined, options: CallOptions): Promise<Buffer> {
+    const bound = aad === undefined ? {} : aadField(aad)
+    const answer = await this.#ask('decrypt', { ...field('ciphertext', ciphertext), ...bound }, options)
     // proto3 leaves an empty field out.
     const plaintext = answer['plaintext'] === undefined ? Buffer.alloc(0) : base64At(answer, 'plaintext')
     if (plaintext === undefined) throw malformed(this.#options.service, 'a plaintext that is no base64')

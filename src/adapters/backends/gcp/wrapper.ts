@@ -1,5 +1,6 @@
 /** Wraps DEKs by Cloud KMS: with the primary version of a key, and back with whichever version did it. */
 import { KmsError } from '../../../ports/errors.js'
+import type { NativeCiphertext } from '../../../ports/foreign.js'
 import { kekPart, type KeyId } from '../../../ports/key_id.js'
 import {
   DEK_BYTES,
@@ -9,6 +10,7 @@ import {
   type WrappedDek,
 } from '../../../ports/key_wrapper.js'
 import type { KmsClient } from './client.js'
+import { keyNameMistake } from './key_name.js'
 import { aadOf, BACKEND, keyIdOfVersion, kekPartOf, readForm, writeForm, type Kek } from './wrapped_form.js'
 
 /** A rotation spreads within a minute, and until then one server says this and the next one that. */
@@ -71,6 +73,19 @@ export class GcpKeyWrapper implements KeyWrapper {
     if (dek.length === DEK_BYTES) return dek
     dek.fill(0)
     throw failed(`holds ${dek.length} bytes, not ${DEK_BYTES}`)
+  }
+
+  /**
+   * `bytes` is a ciphertext of Cloud KMS without additional authenticated data; it finds its version by itself. `keyName`
+   * is the resource name of the key that made it, where that is known: with another key it is not even tried.
+   *
+   * @throws {KmsError} `ERR_KEY_UNKNOWN`: it was made with another key.
+   */
+  async decryptNative({ bytes, keyName }: NativeCiphertext, options: CallOptions): Promise<Uint8Array> {
+    const { key } = this.#kek
+    if (keyName === undefined || keyName === key) return this.#client.decrypt(bytes, undefined, options)
+    const its = keyNameMistake(keyName) === undefined ? keyName : 'another key'
+    throw new KmsError('ERR_KEY_UNKNOWN', `the value was made with ${its}, not with ${key}`)
   }
 
   async close(): Promise<void> {

@@ -14,6 +14,9 @@ const TEXT = 0x02
 
 const VISIBLE = /^[\x21-\x7e]+$/
 
+/** Several times what the service has ever answered. */
+const FOREIGN_MAX_CHARACTERS = 4096
+
 /**
  * @returns At most 640 bytes.
  * @throws {KmsError} `ERR_BACKEND_RESPONSE`: longer, or no visible ASCII.
@@ -47,6 +50,13 @@ export function ciphertextOfBytes(bytes: Uint8Array): string | undefined {
   if (bytes[0] !== TEXT) return undefined
   const text = rest.toString('latin1')
   return VISIBLE.test(text) && !isCanonical(text, Buffer.from(text, 'base64')) ? text : undefined
+}
+
+/** The text that another program kept as it was; `undefined` for bytes that the service cannot have answered. */
+export function ciphertextOfForeign(bytes: Uint8Array): string | undefined {
+  if (bytes.length > FOREIGN_MAX_CHARACTERS) return undefined
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+  return VISIBLE.test(text) ? text : undefined
 }
 
 function isCanonical(text: string, raw: Buffer): boolean {

@@ -56,7 +56,7 @@ export class IbmKmsClient {
   }
 
   /**
-   * @param fields Of the body; `aad` is added.
+   * @param fields Of the body.
    * @returns The body of the answer: for `unwrap` it holds the DEK.
    * @throws {KmsError} As {@link metadata}.
    */
@@ -66,8 +66,7 @@ export class IbmKmsClient {
     fields: JsonObject,
     options: CallOptions,
   ): Promise<JsonObject> {
-    const { aad } = this.#settings
-    return this.#ask(action, id, JSON.stringify(aad === undefined ? fields : { ...fields, aad }), options)
+    return this.#ask(action, id, JSON.stringify(fields), options)
   }
 
   close(): void {

@@ -1,5 +1,6 @@
 /** Wraps DEKs with a root key of IBM Key Protect or Hyper Protect Crypto Services. */
 import { KmsError } from '../../../ports/errors.js'
+import type { NativeCiphertext } from '../../../ports/foreign.js'
 import { kekPart, type KeyId } from '../../../ports/key_id.js'
 import {
   DEK_BYTES,
@@ -10,8 +11,8 @@ import {
 } from '../../../ports/key_wrapper.js'
 import type { BackendDeps } from '../backend.js'
 import { keyIdOf } from '../identity.js'
-import { base64At, malformed, textAt } from '../remote/json_answer.js'
-import { bytesOfCiphertext, ciphertextOfBytes } from './ciphertext.js'
+import { base64At, malformed, textAt, type JsonObject } from '../remote/json_answer.js'
+import { bytesOfCiphertext, ciphertextOfBytes, ciphertextOfForeign } from './ciphertext.js'
 import { IbmKmsClient } from './client.js'
 import {
   assertUsable,
@@ -50,7 +51,7 @@ export class IbmKeyWrapper implements KeyWrapper {
   async wrap(dek: Uint8Array, options: CallOptions): Promise<WrappedDek> {
     const key = this.#known ?? (await this.#look(options))
     const plaintext = Buffer.from(dek.buffer, dek.byteOffset, dek.byteLength).toString('base64')
-    const answer = await this.#client.act('wrap', key.id, { plaintext }, options)
+    const answer = await this.#client.act('wrap', key.id, this.#bound({ plaintext }), options)
     const { service } = this.#client
     const ciphertext = textAt(answer, 'ciphertext')
     if (ciphertext === undefined) throw malformed(service, 'no ciphertext')
@@ -66,9 +67,8 @@ export class IbmKeyWrapper implements KeyWrapper {
     }
     const ciphertext = ciphertextOfBytes(wrapped.bytes)
     if (ciphertext === undefined) throw altered('has a form that is never made')
-    const answer = await this.#client.act('unwrap', key.id, { ciphertext }, options)
-    const dek = base64At(answer, 'plaintext')
-    if (dek === undefined) throw malformed(this.#client.service, 'no plaintext')
+    const answer = await this.#client.act('unwrap', key.id, this.#bound({ ciphertext }), options)
+    const dek = this.#plaintextIn(answer)
     // The newly wrapped DEK that a rotated key adds is not needed: kube-apiserver rewrites its data itself.
     const isRightVersion = this.#isVersionOf(wrapped.keyId, key, openedVersionIn(answer))
     if (dek.length === DEK_BYTES && isRightVersion) return dek
@@ -77,9 +77,31 @@ export class IbmKeyWrapper implements KeyWrapper {
     throw altered(isRightVersion ? `holds ${length} bytes, no DEK` : 'belongs to another version of the key')
   }
 
+  /**
+   * Opens what IBM's own plug-in had this root key wrap: the bytes are the text that the service answered it, which goes
+   * back unchanged and without `aad`, since that plug-in sends none.
+   */
+  async decryptNative({ bytes }: NativeCiphertext, options: CallOptions): Promise<Uint8Array> {
+    const ciphertext = ciphertextOfForeign(bytes)
+    if (ciphertext === undefined) throw altered('is no text of the service')
+    const key = this.#known ?? (await this.#look(options))
+    return this.#plaintextIn(await this.#client.act('unwrap', key.id, { ciphertext }, options))
+  }
+
   async close(): Promise<void> {
     this.#client.close()
     return Promise.resolve()
+  }
+
+  #bound(fields: JsonObject): JsonObject {
+    const { aad } = this.#settings
+    return aad === undefined ? fields : { ...fields, aad }
+  }
+
+  #plaintextIn(answer: JsonObject): Buffer {
+    const plaintext = base64At(answer, 'plaintext')
+    if (plaintext === undefined) throw malformed(this.#client.service, 'no plaintext')
+    return plaintext
   }
 
   async #look(options: CallOptions): Promise<KeyMetadata> {

@@ -20,6 +20,11 @@ export const MAX_LOCATED = 32
 /** It stands in messages, on the terminal of `check` too: one short line. */
 const UID = /^\P{Cc}{1,255}$/u
 
+/** Whether a text can be the Unique Identifier of a key. */
+export function isUid(text: string): boolean {
+  return UID.test(text)
+}
+
 /** What Encrypt and Decrypt are given beside the key. */
 export interface Transform {
   readonly uid: string
@@ -53,7 +58,7 @@ export function locate(name: string, state: number | undefined): KmipCall<readon
     payload: (version) => [integer(tags.MAXIMUM_ITEMS, MAX_LOCATED), ...attributesOf(version, filters)],
     read: (payload) => {
       const uids = all(payload, tags.UNIQUE_IDENTIFIER, 'text')
-      if (uids.every((uid) => UID.test(uid))) return uids
+      if (uids.every(isUid)) return uids
       throw new TtlvError('has a Unique Identifier that nobody could write into keyId')
     },
   }

@@ -94,8 +94,20 @@ export class KekOnServer {
    * @throws {KmsError}
    */
   async unwrap(kek: Kek, way: Way, body: Buffer, aad: Uint8Array, signal?: AbortSignal): Promise<Buffer> {
-    const call = calls.decrypt((version) => way.open(kek.uid, body, aad, version))
-    return (await this.#call(call, signal, kek)).data
+    return this.decrypt(kek.uid, (version) => way.open(kek.uid, body, aad, version), signal)
+  }
+
+  /**
+   * @param what For the version that the connection has.
+   * @returns As {@link unwrap}.
+   * @throws {KmsError}
+   */
+  async decrypt(
+    uid: string,
+    what: (version: KmipVersion) => calls.Transform,
+    signal?: AbortSignal,
+  ): Promise<Buffer> {
+    return (await this.#call(calls.decrypt(what), signal, { uid })).data
   }
 
   close(): void {
@@ -124,7 +136,7 @@ export class KekOnServer {
     }
   }
 
-  async #call<T>(call: KmipCall<T>, signal: AbortSignal | undefined, kek?: Kek): Promise<T> {
+  async #call<T>(call: KmipCall<T>, signal: AbortSignal | undefined, kek?: Pick<Kek, 'uid'>): Promise<T> {
     try {
       return await this.#client.call(call, signal)
     } catch (error) {
@@ -138,7 +150,7 @@ export class KekOnServer {
   }
 
   /** Why the key's state or kind explains a refusal; `undefined` where it does not, or cannot be read. */
-  async #stateNow({ uid }: Kek, signal: AbortSignal | undefined): Promise<KmsError | undefined> {
+  async #stateNow({ uid }: Pick<Kek, 'uid'>, signal: AbortSignal | undefined): Promise<KmsError | undefined> {
     try {
       const kek = await this.#attributes(uid, signal)
       return stateRefusal(kek, this.service) ?? kindRefusal(kek, this.service)

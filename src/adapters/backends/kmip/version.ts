@@ -24,6 +24,9 @@ export const tooOld: readonly KmipVersion[] = [version(1, 1), version(1, 0)]
 /** Every server since 1.1 takes a DiscoverVersions in it. */
 export const DISCOVERY: KmipVersion = version(1, 1)
 
+/** Associated data and tags have fields of their own since this version. */
+export const AEAD_FIELDS = [1, 4] as const
+
 export function sameVersion(a: KmipVersion, b: KmipVersion): boolean {
   return a.major === b.major && a.minor === b.minor
 }

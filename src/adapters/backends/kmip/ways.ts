@@ -14,7 +14,7 @@ import {
   type WrapFormat,
 } from './formats.js'
 import { blockCipherModes } from './tags.js'
-import { isAtLeast, versionText, type KmipVersion } from './version.js'
+import { AEAD_FIELDS, isAtLeast, versionText, type KmipVersion } from './version.js'
 
 export interface Way {
   /** In logs and messages. */
@@ -36,9 +36,6 @@ export interface Way {
    */
   readonly open: (uid: string, body: Buffer, aad: Uint8Array, version: KmipVersion) => Transform
 }
-
-/** Associated data and tags have fields of their own since this version. */
-const AEAD_FIELDS = [1, 4] as const
 
 const { GCM, AES_KEY_WRAP_PADDING, NIST_KEY_WRAP } = blockCipherModes
 

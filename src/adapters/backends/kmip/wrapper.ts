@@ -1,5 +1,6 @@
 /** Wraps DEKs with a key on a KMIP server. */
 import { KmsError, type KmsErrorCode } from '../../../ports/errors.js'
+import type { NativeCiphertext } from '../../../ports/foreign.js'
 import { kekPart, type KeyId } from '../../../ports/key_id.js'
 import {
   DEK_BYTES,
@@ -11,6 +12,8 @@ import {
 import type { Logger } from '../../../ports/logger.js'
 import { untilAborted } from '../remote/credential.js'
 import { formatOf, type WrapFormat } from './formats.js'
+import { foreignGcm } from './foreign_gcm.js'
+import { isUid } from './calls.js'
 import { assertMayOpen, assertMayWrap, endings, keyIdOfKek, made, type Kek } from './kek.js'
 import type { KekOnServer } from './kek_on_server.js'
 import { wayOf, type Way } from './ways.js'
@@ -82,6 +85,33 @@ export class KmipKeyWrapper implements KeyWrapper {
       // It is not known whether this key made the DEK at all, so that the data is not to blame.
       const isNo = error instanceof KmsError && NOT_OPENED.includes(error.code)
       throw isNo && isOurs === undefined ? this.#unknown(kek, wrapped.keyId) : error
+    }
+  }
+
+  /**
+   * Opens what another program had a key of this server encrypt by AES-GCM.
+   *
+   * @param ciphertext See foreign_gcm.ts; `keyName`: the Unique Identifier of any key of the server; absent, the key of
+   * the settings.
+   */
+  async decryptNative(ciphertext: NativeCiphertext, { signal }: CallOptions): Promise<Uint8Array> {
+    const { keyName } = ciphertext
+    if (keyName !== undefined && !isUid(keyName)) {
+      throw new KmsError('ERR_KEY_UNKNOWN', 'the value names a key by what can be no Unique Identifier')
+    }
+    const open = foreignGcm(ciphertext)
+    if (keyName === undefined) {
+      const kek = this.#kek ?? (await this.#look(signal))
+      return this.#forgetting(kek, async () =>
+        this.#server.decrypt(kek.uid, (version) => open(kek.uid, version), signal),
+      )
+    }
+    try {
+      return await this.#server.decrypt(keyName, (version) => open(keyName, version), signal)
+    } catch (error) {
+      if (!(error instanceof KmsError) || error.code !== 'ERR_KEY_NOT_FOUND') throw error
+      // The value says which key it needs, not the settings: nothing is wrong with the key that they name.
+      throw new KmsError('ERR_KEY_UNKNOWN', `the value needs the key ${keyName}, and ${error.message}`)
     }
   }
 

@@ -68,7 +68,7 @@ export class OkmsClient {
   }
 
   /**
-   * @param fields Of the body; `context` is added.
+   * @param fields Of the body.
    * @returns The body of the answer: for `decrypt` it holds the DEK.
    * @throws {Refused}
    * @throws {KmsError} As {@link key}.
@@ -79,9 +79,7 @@ export class OkmsClient {
     fields: JsonObject,
     options: Asked,
   ): Promise<JsonObject> {
-    const { context } = this.#settings
-    const body = JSON.stringify(context === undefined ? fields : { ...fields, context })
-    return this.#ask(action, `/${keyId}/${action}`, body, options)
+    return this.#ask(action, `/${keyId}/${action}`, JSON.stringify(fields), options)
   }
 
   close(): void {

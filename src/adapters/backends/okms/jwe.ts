@@ -11,6 +11,9 @@ import { isObject, malformed } from '../remote/json_answer.js'
 const COMPACT_JWE = 0x01
 const PARTS = 5
 
+/** What the service takes at most. */
+const FOREIGN_MAX_CHARACTERS = 5464
+
 /** In the order of their parts, as messages name them; `dir` encryption has no encrypted key. */
 const names = ['header', 'encrypted key', 'initialization vector', 'ciphertext', 'tag'] as const
 const mayBeEmpty = new Set(['encrypted key'])
@@ -51,6 +54,13 @@ export function textOfBytes(bytes: Uint8Array): string | undefined {
   raw.push(rest)
   const isWhole = raw.every((part, i) => part.length > 0 || mayBeEmpty.has(names[i] ?? ''))
   return isWhole && isHeader(raw[0]) ? raw.map((part) => part.toString('base64url')).join('.') : undefined
+}
+
+/** The text that another program kept as it was; `undefined` for bytes that have not the form of a compact JWE. */
+export function textOfForeign(bytes: Uint8Array): string | undefined {
+  if (bytes.length > FOREIGN_MAX_CHARACTERS) return undefined
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+  return /^[\w-]+\.[\w-]*(\.[\w-]+){3}$/.test(text) ? text : undefined
 }
 
 /** The last part needs no length: it ends with the bytes. */

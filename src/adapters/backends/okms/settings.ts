@@ -11,6 +11,11 @@ const NAME_MAX_CHARACTERS = 32
 const URL_MEANING =
   'The REST endpoint of the region, such as https://eu-west-rbx.okms.ovh.net, without `/api`. Always https.'
 
+/** The id of a service key in small letters; `undefined` for a text that is none. */
+export function asKeyId(text: string): string | undefined {
+  return UUID.test(text) ? text.toLowerCase() : undefined
+}
+
 function uuid(what: string, meaning: string) {
   return z
     .string()

@@ -1,6 +1,6 @@
 /** How is Vault asked one thing over its HTTP API? */
-import type { Logger } from '../../../ports/logger.js'
-import { HttpClient } from '../remote/http_client.js'
+import type { BackendDeps } from '../backend.js'
+import { HttpClient, type HttpAnswer } from '../remote/http_client.js'
 import { jsonObject, jsonObjectIfAny, type JsonObject } from '../remote/json_answer.js'
 import { retryAfterMs } from '../remote/retry_after.js'
 import type { VaultSettings } from './settings.js'
@@ -21,14 +21,18 @@ export interface VaultReply {
   readonly retryAfterMs: number | undefined
 }
 
+type ClientDeps = Pick<BackendDeps, 'logger' | 'clock' | 'onHttpRequest'>
+
 export class VaultClient {
   /** In messages: `Vault at https://vault:8200`. */
   readonly service: string
   readonly #namespace: string | undefined
   readonly #http: HttpClient
+  readonly #deps: ClientDeps
 
   /** @param timeoutMs How long one request may take. */
-  constructor(settings: VaultSettings, timeoutMs: number, logger: Logger) {
+  constructor(settings: VaultSettings, timeoutMs: number, deps: ClientDeps) {
+    this.#deps = deps
     const { url, namespace, caFile, clientCertFile, clientKeyFile } = settings
     this.service = `Vault at ${url}`
     this.#namespace = namespace
@@ -37,7 +41,7 @@ export class VaultClient {
       service: this.service,
       tls: { caFile, clientCertFile, clientKeyFile },
       timeoutMs,
-      logger,
+      logger: deps.logger,
     })
   }
 
@@ -46,8 +50,24 @@ export class VaultClient {
    *
    * @throws {KmsError} As `HttpClient.send`; `ERR_BACKEND_RESPONSE` for a success that is no JSON object.
    */
-  async ask({ method, path, body, token }: VaultRequest, signal?: AbortSignal): Promise<VaultReply> {
-    const answer = await this.#http.send(
+  async ask(request: VaultRequest, signal?: AbortSignal): Promise<VaultReply> {
+    const answer = await this.#observed(request, async () => this.#sent(request, signal))
+    const { status, headers } = answer
+    const isSuccess = status >= 200 && status < 300 && status !== 204
+    return {
+      status,
+      body: isSuccess ? jsonObject(answer, this.service) : jsonObjectIfAny(answer),
+      retryAfterMs: retryAfterMs(headers['retry-after']),
+    }
+  }
+
+  /** Requests under way fail with `ERR_SHUTTING_DOWN`. */
+  close(): void {
+    this.#http.close()
+  }
+
+  async #sent({ method, path, body, token }: VaultRequest, signal?: AbortSignal): Promise<HttpAnswer> {
+    return this.#http.send(
       {
         method,
         path: `/v1/${encoded(path)}`,
@@ -62,18 +82,20 @@ export class VaultClient {
       },
       signal,
     )
-    const { status, headers } = answer
-    const isSuccess = status >= 200 && status < 300 && status !== 204
-    return {
-      status,
-      body: isSuccess ? jsonObject(answer, this.service) : jsonObjectIfAny(answer),
-      retryAfterMs: retryAfterMs(headers['retry-after']),
-    }
   }
 
-  /** Requests under way fail with `ERR_SHUTTING_DOWN`. */
-  close(): void {
-    this.#http.close()
+  /** Paths are fixed ones with names of the config file in them: few. */
+  async #observed({ method, path }: VaultRequest, send: () => Promise<HttpAnswer>): Promise<HttpAnswer> {
+    const { clock, onHttpRequest } = this.#deps
+    const startMs = clock.nowMs()
+    let status: number | undefined
+    try {
+      const answer = await send()
+      status = answer.status
+      return answer
+    } finally {
+      onHttpRequest?.({ method, path: `/v1/${path}`, status, seconds: (clock.nowMs() - startMs) / 1000 })
+    }
   }
 }
 

@@ -10,6 +10,8 @@ export interface Question {
   readonly path: string
   /** `the key kek in the Transit engine at transit/`. */
   readonly kek: string
+  /** What is decrypted, where that is no wrapped DEK. */
+  readonly what?: string
   /** What was sent holds a secret that Vault quotes when it does not like it: its words are not repeated. */
   readonly isLogin?: boolean
 }
@@ -72,7 +74,7 @@ const rows: readonly Row[] = [
     status: [400],
     says: /unable to decrypt|invalid ciphertext|message authentication failed/,
     code: 'ERR_DECRYPTION_FAILED',
-    text: ({ kek }) => `the wrapped DEK failed authentication under ${kek}`,
+    text: ({ kek, what = 'the wrapped DEK' }) => `${what} failed authentication under ${kek}`,
   },
   {
     status: [404],
@@ -166,6 +168,17 @@ export function decryptErrorOf(question: Question, reply: VaultReply, keyType: s
   const error = errorOf(question, reply)
   if (!isRsa && !(reply.status === 400 && error.code === 'ERR_BACKEND_RESPONSE')) return error
   return new KmsError('ERR_UNWRAP_AMBIGUOUS', `${error.message}; that may be bad data`)
+}
+
+/**
+ * As {@link decryptErrorOf}, for a value of another plugin: nothing of its key may ever have opened here, so that no
+ * known-good one can tell. Go's library has one error for an RSA block that does not open, and for nothing else.
+ */
+export function nativeErrorOf(question: Question, reply: VaultReply, keyType: string): KmsError {
+  const error = decryptErrorOf(question, reply, keyType)
+  const isBadBlock = textsOf(reply).some((text) => text.includes('crypto/rsa: decryption error'))
+  if (error.code !== 'ERR_UNWRAP_AMBIGUOUS' || !isBadBlock) return error
+  return new KmsError('ERR_DECRYPTION_FAILED', `the value is none that ${question.kek} encrypted`)
 }
 
 /** What `errors` says. Not for messages as it is: Vault quotes a secret id that it does not like. */

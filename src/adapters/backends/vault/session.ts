@@ -36,7 +36,7 @@ export class VaultSession {
   constructor(settings: VaultSettings, deps: BackendDeps) {
     this.#settings = settings
     this.#deps = deps
-    this.#client = new VaultClient(settings, deps.callTimeoutMs, deps.logger)
+    this.#client = new VaultClient(settings, deps.callTimeoutMs, deps)
     this.#guard = new LoginGuard(deps.clock)
     this.#credential = new Credential({
       clock: deps.clock,
@@ -90,7 +90,7 @@ export class VaultSession {
     this.#client.close()
     if (token?.facts.isOursToRevoke !== true) return
     // A client of its own: the other one has let go of everything at once.
-    const last = new VaultClient(this.#settings, REVOKE_MS, this.#deps.logger)
+    const last = new VaultClient(this.#settings, REVOKE_MS, this.#deps)
     await last.ask({ method: 'POST', path: 'auth/token/revoke-self', token }).catch(() => undefined)
     last.close()
   }
@@ -129,7 +129,9 @@ export class VaultSession {
       const text = 'the Vault token cannot be renewed any more; replace it before it ends'
       this.#deps.logger.warn(text, { seconds })
     }
-    return { value: token, lifetimeMs: token.facts.lifetimeMs }
+    const { lifetimeMs } = token.facts
+    this.#deps.onCredential?.(renewed === undefined ? 'login' : 'renewal', lifetimeMs)
+    return { value: token, lifetimeMs }
   }
 
   async #fresh(signal: AbortSignal): Promise<VaultToken> {

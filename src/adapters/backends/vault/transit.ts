@@ -10,7 +10,8 @@ const FORMAT = 0x01
 /** Vault opens no shorter one: a nonce and a tag, or an RSA block. */
 const MIN_BYTES = 1 + 12 + 16
 
-const CIPHERTEXT = /^vault:v([1-9][0-9]{0,9}):([A-Za-z0-9+/]+={0,2})$/
+/** Its version and, in base64, what that version of the key made. */
+export const CIPHERTEXT = /^vault:v([1-9][0-9]{0,9}):([A-Za-z0-9+/]+={0,2})$/
 
 /** What binds a wrapped DEK beside the key. */
 function bindings({ associatedData, context }: VaultSettings): Record<string, string> {
@@ -70,6 +71,7 @@ export function dekIn(body: JsonObject, service: string): Uint8Array {
   throw new KmsError('ERR_DECRYPTION_FAILED', `the wrapped DEK opens to ${length} bytes, so it is no DEK`)
 }
 
-function base64Of(text: string): string {
+/** A text of the config file as Transit wants it. */
+export function base64Of(text: string): string {
   return Buffer.from(text, 'utf8').toString('base64')
 }

@@ -3,9 +3,11 @@ import type { BackendDeps } from '../backend.js'
 import { KmsError } from '../../../ports/errors.js'
 import { kekPart, type KeyId } from '../../../ports/key_id.js'
 import type { CallOptions, KeyWrapper, Recognition, WrappedDek } from '../../../ports/key_wrapper.js'
+import type { NativeCiphertext } from '../../../ports/foreign.js'
 import type { VaultReply } from './client.js'
-import { decryptErrorOf, errorOf, type Question } from './errors.js'
+import { decryptErrorOf, errorOf, nativeErrorOf, type Question } from './errors.js'
 import { assertUsable, kekName, kekPartOf, readKey, type TransitKey } from './key.js'
+import { nativeBody, plaintextIn } from './native.js'
 import { VaultSession } from './session.js'
 import type { VaultSettings } from './settings.js'
 import { assertWrapped, decryptBody, dekIn, encryptBody, wrappedIn } from './transit.js'
@@ -66,6 +68,20 @@ export class VaultKeyWrapper implements KeyWrapper {
     const reply = await this.#session.ask({ method: 'POST', path: question.path, body }, options)
     if (reply.status === 200) return dekIn(reply.body, this.#session.service)
     throw await this.#decryptError(question, reply, key, keyId, remembered !== undefined, options)
+  }
+
+  /**
+   * Decrypts `vault:v<version>:…` with that version of the configured key, and of no other; which creation the version
+   * is of, the ciphertext does not say: a key that was made anew under the name fails to authenticate it.
+   */
+  async decryptNative(ciphertext: NativeCiphertext, options: CallOptions): Promise<Uint8Array> {
+    const body = nativeBody(ciphertext, this.#settings)
+    const question = { ...this.#question('decrypt'), what: 'the value' }
+    const reply = await this.#session.ask({ method: 'POST', path: question.path, body }, options)
+    if (reply.status === 200) return plaintextIn(reply.body, this.#session.service)
+    // Only the type of the key tells bad data of RSA from a fault of the server.
+    const type = reply.status === 500 ? (this.#known ?? (await this.#read(options))).type : ''
+    throw nativeErrorOf(question, reply, type)
   }
 
   async close(): Promise<void> {

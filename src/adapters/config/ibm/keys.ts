@@ -11,7 +11,10 @@ export type IbmSection = (typeof ibmSections)[number]
 export interface IbmKey {
   readonly section: IbmSection
   readonly name: string
-  /** The section and key of ours that stand for it; `key` is the entry of a root key under `keys`. */
+  /**
+   * The section and key of ours that stand for it; `key` is the entry of a root key under `keys`, `decoder` what that
+   * entry says of the values that the IBM plug-in has stored.
+   */
   readonly becomes?: readonly [section: string, key: string]
   readonly read: Reading
   /** What a file without this key is taken to say; otherwise our own default holds. */
@@ -28,13 +31,7 @@ const server: readonly Omit<IbmKey, 'section'>[] = [
     name: 'REGION',
     read: withoutEffect((value) => textOf(value, 'us-south'), 'URL says where the service is'),
   },
-  {
-    name: 'NUM_LEN_BYTES',
-    read: withoutEffect(
-      (value) => integer(1, 8).read(value),
-      'what this plugin writes has length fields of its own',
-    ),
-  },
+  { name: 'NUM_LEN_BYTES', becomes: ['decoder', 'lengthBytes'], read: choice(integer(1, 8)) },
   {
     name: 'CACHE_TIMEOUT_IN_HOURS',
     becomes: ['envelope', 'dekCacheTimeout'],
@@ -90,13 +87,7 @@ const server: readonly Omit<IbmKey, 'section'>[] = [
 ]
 
 const rootKey: readonly Omit<IbmKey, 'section'>[] = [
-  {
-    name: 'VERSION',
-    read: withoutEffect(
-      (value) => integer(1, 2 ** 31 - 1).read(value),
-      'what this plugin writes names its root key by a key id',
-    ),
-  },
+  { name: 'VERSION', becomes: ['decoder', 'version'], read: choice(integer(1, 2 ** 31 - 1)) },
   { name: 'CRK_ID', becomes: ['key', 'keyId'], read: text('b2f1d6a0-…') },
   { name: 'URL', becomes: ['key', 'url'], read: text('https://us-south.kms.cloud.ibm.com') },
   { name: 'KP_CA_FILE', becomes: ['key', 'caFile'], read: text('/etc/kmsplugin/kms-ca.pem') },

@@ -44,8 +44,7 @@ function readList(content: readonly unknown[], file: string): RootKeys {
     const path = [...PATH, String(index)]
     const reading = readSection('KP_CONFIG', item, path, file)
     mistakes.push(...reading.mistakes)
-    // In a list the version does have an effect: it names the key.
-    notices.push(...reading.notices.filter((notice) => notice.path.at(-1) !== 'VERSION'))
+    notices.push(...reading.notices)
     const version = versionOf(item)
     if (version !== undefined && !byVersion.has(version)) {
       byVersion.set(version, { name: `${NAME}-${version}`, path, said: reading.said })

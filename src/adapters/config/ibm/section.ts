@@ -6,7 +6,7 @@ import { ibmKeys, type IbmKey, type IbmSection } from './keys.js'
 
 /** One value of ours. */
 export interface Said {
-  /** A section of ours, or `key` for a setting of a root key's entry. */
+  /** A section of ours, or `key` or `decoder` for a setting of a root key's entry; see keys.ts. */
   readonly section: string
   readonly key: string
   readonly value: Scalar

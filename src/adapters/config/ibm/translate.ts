@@ -19,7 +19,7 @@ export function translateIbm(root: Root, file: string): OurLayout {
   const logger = readSection('LOGGER', root['LOGGER'], ['LOGGER'], file)
   const rootKeys = readRootKeys(root['KP_CONFIG'], file)
   const { entries } = rootKeys
-  const shared = server.said.filter(({ section }) => section === 'key')
+  const shared = server.said.filter(({ section }) => isOfKey(section))
   const keys = keysOf(root, Object.fromEntries(entries.map((entry) => [entry.name, keyOf(entry, shared)])))
   const primary = root['primary'] === undefined ? rootKeys.newest : root['primary']
   return {
@@ -49,15 +49,35 @@ function sectionsOf(said: readonly Said[]): Root {
   // KMS v1 is all that the IBM plug-in speaks.
   const sections: Record<string, Record<string, unknown>> = { server: { kmsV1: true } }
   for (const { section, key, value } of said) {
-    if (section !== 'key') (sections[section] ??= {})[key] = value
+    if (!isOfKey(section)) (sections[section] ??= {})[key] = value
   }
   return sections
 }
 
-/** @param shared What SERVER_CONFIG says of the service, for all root keys. */
+/** Whether it is said of root keys, in whatever section of the file. */
+function isOfKey(section: string): boolean {
+  return section === 'key' || section === 'decoder'
+}
+
+/**
+ * The key opens what the IBM plug-in has stored under it, too: whoever keeps its file wants that, although nothing
+ * authenticates those values.
+ *
+ * @param shared What SERVER_CONFIG says of the service and of those values, for all root keys.
+ */
 function keyOf(entry: RootKey, shared: readonly Said[]): Root {
-  const settings = [...entry.said, ...shared].map(({ key, value }) => [key, value] as const)
-  return { backend: 'ibm', ...Object.fromEntries(settings) }
+  const said = (wanted: string) =>
+    Object.fromEntries(
+      [...entry.said, ...shared]
+        .filter(({ section }) => section === wanted)
+        .map(({ key, value }) => [key, value] as const),
+    )
+  return {
+    backend: 'ibm',
+    ...said('key'),
+    decode: [{ format: 'ibm-kmsplugin', ...said('decoder') }],
+    allowUnauthenticated: true,
+  }
 }
 
 /** Where nobody uses what SERVER_CONFIG says of the service, nothing else need be said of it. */

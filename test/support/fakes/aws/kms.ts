@@ -20,6 +20,9 @@ export interface KeyWish {
   readonly origin?: string
   readonly multiRegion?: boolean
   readonly policy?: PolicyDocument
+  /** A key that was there before: its id, and its key material in hexadecimal digits. */
+  readonly id?: string
+  readonly material?: { readonly id: string; readonly secret: string }
 }
 
 /** An error of the service, by the name that it has on the wire. */
@@ -65,12 +68,12 @@ export class FakeKey {
     this.account = wish.account ?? '111122223333'
     this.region = wish.region ?? 'eu-west-1'
     this.multiRegion = wish.multiRegion ?? false
-    this.id = this.multiRegion ? `mrk-${randomBytes(16).toString('hex')}` : randomUUID()
+    this.id = wish.id ?? (this.multiRegion ? `mrk-${randomBytes(16).toString('hex')}` : randomUUID())
     this.spec = wish.spec ?? 'SYMMETRIC_DEFAULT'
     this.usage = wish.usage ?? 'ENCRYPT_DECRYPT'
     this.origin = wish.origin ?? 'AWS_KMS'
     this.policy = wish.policy ?? iamPolicy(this.account)
-    this.rotate()
+    this.rotate(wish.material)
   }
 
   get arn(): string {
@@ -82,9 +85,12 @@ export class FakeKey {
   }
 
   /** New material wraps from now on; blobs of the old open for ever. */
-  rotate(): void {
-    this.#current = randomBytes(MATERIAL_BYTES).toString('hex')
-    this.#materials.set(this.#current, randomBytes(32))
+  rotate(material?: KeyWish['material']): void {
+    this.#current = material?.id ?? randomBytes(MATERIAL_BYTES).toString('hex')
+    this.#materials.set(
+      this.#current,
+      material === undefined ? randomBytes(32) : Buffer.from(material.secret, 'hex'),
+    )
   }
 
   metadata(): object {

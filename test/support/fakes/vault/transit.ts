@@ -79,6 +79,16 @@ export class Transit {
     key.versions.set(key.latest, { secret: randomBytes(32), pair, createdMs: this.#nowMs() })
   }
 
+  /** A key that was made elsewhere: the secret of each of its versions, from 1 on. */
+  adopt(name: string, secrets: readonly Buffer[]): FakeKey {
+    const key = this.create(name)
+    for (const [index, secret] of secrets.entries()) {
+      if (index > 0) this.rotate(name)
+      key.versions.set(index + 1, { secret, pair: undefined, createdMs: this.#nowMs() })
+    }
+    return key
+  }
+
   delete(name: string): void {
     this.#keys.delete(name)
   }

@@ -1,0 +1,3 @@
+module kmsplugin/gob
+
+go 1.22
