@@ -136,6 +136,15 @@ describe('is opened:', () => {
     expect(Buffer.from(opened).toString('base64')).toBe(first.plaintext)
   })
 
+  test('under a key that is too small to seal with here', async () => {
+    scene.fake.keys.get(first.keyId)!.bits = 128
+    const opened = await scene.open().decryptNative(native(first), within())
+    expect(Buffer.from(opened).toString('base64')).toBe(first.plaintext)
+    expect(await outcomeOf(scene.open({ keyId: first.keyId }).currentKeyId(within()))).toBe(
+      'ERR_KEY_UNUSABLE',
+    )
+  })
+
   test('without the key material, which no operation asks for', async () => {
     const wrapper = scene.open()
     await wrapper.currentKeyId(within())
