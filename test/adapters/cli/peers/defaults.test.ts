@@ -181,16 +181,29 @@ test('peer bug 2: no flag names the API whose health is looked at; every key is 
 
 describe('times', () => {
   test.each([
-    ['10s', '10000ms', '5000ms', /^--timeout: kube-apiserver waits 3 s unless/],
-    ['2m', '60000ms', '30000ms', /^--timeout: is out of bounds, so 60000 ms are used; kube-apiserver waits/],
-    ['1ms', '10ms', '10ms', /^--timeout: is out of bounds, so 10 ms are used/],
+    ['10s', '10000ms', '5000ms', /^VAULT_CLIENT_TIMEOUT: kube-apiserver waits 3 s unless/],
+    [
+      '120',
+      '60000ms',
+      '30000ms',
+      /^VAULT_CLIENT_TIMEOUT: is out of bounds, so 60000 ms are used; kube-apiserver/,
+    ],
+    ['1ms', '10ms', '10ms', /^VAULT_CLIENT_TIMEOUT: is out of bounds, so 10 ms are used/],
     ['500ms', '500ms', '500ms', undefined],
     ['1.5s', '1500ms', '1000ms', undefined],
-  ])('--timeout=%s', (text, total, call, notice) => {
-    const answer = said(okms, ['--protocol=kmip', '--serv-addr=h', `--timeout=${text}`])
+  ])('VAULT_CLIENT_TIMEOUT=%s', (text, total, call, notice) => {
+    const argv = ['-auth-method=token', '-health-port=127.0.0.1:1']
+    const answer = said(vault, argv, { VAULT_KMS_TOKEN: 't', VAULT_CLIENT_TIMEOUT: text })
     expect(at(answer, 'retry.totalTimeout')).toBe(total)
     expect(at(answer, 'retry.callTimeout')).toBe(call)
     expect(answer.notices).toEqual(notice === undefined ? [] : [expect.stringMatching(notice)])
+  })
+
+  test.each(['1ms', '0', '10s', '1h'])('--timeout=%s bounds no request, as there', (text) => {
+    const argv = ['--protocol=kmip', '--serv-addr=h']
+    const answer = said(okms, [...argv, `--timeout=${text}`])
+    expect(answer.roots).toEqual(said(okms, argv).roots)
+    expect(answer.notices).toEqual([expect.stringMatching(/^--timeout: has no effect: .*retry.totalTimeout/)])
   })
 
   test('more retries than there is time for are bounded, and told', () => {

@@ -62,7 +62,7 @@ const okmsFlags: Sample['flags'] = {
   'client-key': ['/k.pem', { 'key.clientKeyFile': '/k.pem' }],
   ca: ['/ca.pem', { 'key.caFile': '/ca.pem' }],
   sock: ['/run/o/s.sock', { 'server.socket': '/run/o/s.sock' }],
-  timeout: ['1500ms', { 'retry.totalTimeout': '1500ms', 'retry.callTimeout': '1000ms' }],
+  timeout: ['1500ms'],
   debug: ['1', { 'log.level': 'debug' }],
 }
 
