@@ -13,7 +13,7 @@ describe('defaults are those of the program', () => {
         keys: { 'aws-1': { backend: 'aws', keyId: 'k', decode: ['aws-encryption-provider'] } },
         server: { socket: '/var/run/kmsplugin/socket.sock', kmsV1: true },
         health: {
-          address: '0.0.0.0:8080',
+          address: '[::]:8080',
           path: '/healthz',
           livePath: '/livez',
           metricsOf: 'aws-encryption-provider',
@@ -38,7 +38,7 @@ describe('defaults are those of the program', () => {
         },
         server: { socket: '/opt/kms/vaultkms.socket', kmsV1: true },
         health: {
-          address: '0.0.0.0:8080',
+          address: '[::]:8080',
           path: '/health',
           livePath: '/live',
           metricsOf: 'vault-kubernetes-kms',
@@ -145,7 +145,7 @@ describe('several keys of aws-encryption-provider', () => {
       { socket: '/run/1', kmsV1: true },
       { socket: '/run/2', kmsV1: true },
     ])
-    expect(roots.map(({ health }) => (health as { address: string }).address)).toEqual(['0.0.0.0:8080', ''])
+    expect(roots.map(({ health }) => (health as { address: string }).address)).toEqual(['[::]:8080', ''])
   })
 
   test('warn once of what is said for all of them', () => {
