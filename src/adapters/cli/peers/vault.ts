@@ -21,6 +21,11 @@ const jwtSource: Reading = (text) => {
   return {}
 }
 
+/** `admin/`, as Vault prints a namespace or a mount. The program cleans paths, and Vault its header, in the same way. */
+function place(path: string): Reading {
+  return (text) => ({ values: { [path]: text.replace(/\/+/g, '/').replace(/^\/|\/$/g, '') } })
+}
+
 const bothFromOneFile: Reading = (text) => ({
   values: { 'key.clientCertFile': resolve(text), 'key.clientKeyFile': resolve(text) },
 })
@@ -39,6 +44,8 @@ const rows: readonly PeerFlag[] = [
   works(
     { name: 'vault-namespace', env: [...env('VAULT_NAMESPACE'), 'VAULT_NAMESPACE'], kind: 'text' },
     'key.namespace',
+    '',
+    place('key.namespace'),
   ),
   works(
     { name: 'vault-ca-cert', env: [...env('VAULT_CACERT'), 'VAULT_CACERT'], kind: 'text' },
@@ -46,7 +53,12 @@ const rows: readonly PeerFlag[] = [
     '',
     file('key.caFile'),
   ),
-  works({ name: 'transit-mount', env: env('TRANSIT_MOUNT'), kind: 'text', fallback: 'transit' }, 'key.mount'),
+  works(
+    { name: 'transit-mount', env: env('TRANSIT_MOUNT'), kind: 'text', fallback: 'transit' },
+    'key.mount',
+    '',
+    place('key.mount'),
+  ),
   works({ name: 'transit-key', env: env('TRANSIT_KEY'), kind: 'text', fallback: 'kms' }, 'key.keyName'),
   works(
     { name: 'auth-method', env: env('AUTH_METHOD'), kind: 'text' },
@@ -82,6 +94,8 @@ const rows: readonly PeerFlag[] = [
   works(
     { name: 'approle-mount', env: env('APPROLE_MOUNT'), kind: 'text', fallback: 'approle', only: 'approle' },
     'key.auth.mount',
+    '',
+    place('key.auth.mount'),
   ),
   works(
     { name: 'userpass-username', env: env('USERPASS_USERNAME'), kind: 'text', only: 'userpass' },
@@ -101,6 +115,8 @@ const rows: readonly PeerFlag[] = [
       only: 'userpass',
     },
     'key.auth.mount',
+    '',
+    place('key.auth.mount'),
   ),
   works({ name: 'cert-role', env: env('CERT_ROLE'), kind: 'text', only: 'cert' }, 'key.auth.role'),
   works(
@@ -124,6 +140,8 @@ const rows: readonly PeerFlag[] = [
   works(
     { name: 'cert-mount', env: env('CERT_MOUNT'), kind: 'text', fallback: 'cert', only: 'cert' },
     'key.auth.mount',
+    '',
+    place('key.auth.mount'),
   ),
   works({ name: 'jwt-role', env: env('JWT_ROLE'), kind: 'text', only: 'jwt' }, 'key.auth.role'),
   works(
@@ -147,6 +165,8 @@ const rows: readonly PeerFlag[] = [
   works(
     { name: 'jwt-mount', env: env('JWT_MOUNT'), kind: 'text', fallback: 'jwt', only: 'jwt' },
     'key.auth.mount',
+    '',
+    place('key.auth.mount'),
   ),
   idle(
     { name: 'jwt-spiffe-endpoint', env: env('JWT_SPIFFE_ENDPOINT'), kind: 'text', only: 'jwt' },

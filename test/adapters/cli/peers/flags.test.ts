@@ -300,6 +300,18 @@ describe('precedence', () => {
     expect(at(answer, 'key.namespace')).toBeUndefined()
   })
 
+  test.each([
+    ['token', ['-token=t', '-vault-namespace=admin/'], 'key.namespace', 'admin'],
+    ['token', ['-token=t', '-vault-namespace=/team/a/'], 'key.namespace', 'team/a'],
+    ['token', ['-token=t', '-transit-mount=/team//transit/'], 'key.mount', 'team/transit'],
+    ['approle', ['-approle-secret-id=s', '-approle-mount=/my/app/'], 'key.auth.mount', 'my/app'],
+    ['userpass', ['-userpass-password=p', '-userpass-mount=up/'], 'key.auth.mount', 'up'],
+    ['cert', ['-cert-mount=c/'], 'key.auth.mount', 'c'],
+    ['jwt', ['-jwt-mount=j/'], 'key.auth.mount', 'j'],
+  ])('slashes as Vault prints them at the ends of a path: %s %j', (method, argv, path, value) => {
+    expect(at(said(vault, [`-auth-method=${method}`, ...argv]), path)).toBe(value)
+  })
+
   test('a flag that is repeated counts as it was last given', () => {
     expect(at(said(okms, ['--protocol=rest', '--protocol=kmip', '--serv-addr=h']), 'key.backend')).toBe(
       'kmip',
