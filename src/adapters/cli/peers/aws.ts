@@ -2,7 +2,8 @@
 import { idle, works, type PeerFlag, type Reading } from './flag.js'
 import { csvRecord } from './go_values.js'
 import type { Peer } from './peer.js'
-import { address, socket, whenOn } from './readings.js'
+import { address, file, socket, whenOn } from './readings.js'
+import { trustRows } from './trust.js'
 
 /** `a=b,c=d`, with brackets round it or not; a value with a comma stands in quotes together with its name. */
 const encryptionContext: Reading = (text) => {
@@ -65,6 +66,13 @@ const rows: readonly PeerFlag[] = [
     '`debug`',
     whenOn('log.level', 'debug'),
   ),
+  works(
+    { env: ['AWS_CA_BUNDLE'], kind: 'text' },
+    'key.caFile',
+    'Trusted in the place of all others, as there.',
+    file('key.caFile'),
+  ),
+  ...trustRows,
 ]
 
 export const aws: Peer = {

@@ -2,6 +2,7 @@
 import { idle, works, type PeerFlag, type Reading } from './flag.js'
 import type { Peer } from './peer.js'
 import { file, socket, whenOn } from './readings.js'
+import { trustRows } from './trust.js'
 
 const server: Reading = (text, mode) => ({ values: { [mode === 'rest' ? 'key.url' : 'key.address']: text } })
 
@@ -58,6 +59,7 @@ const rows: readonly PeerFlag[] = [
     '`debug`; unlike there, it never prints a key or a plaintext.',
     whenOn('log.level', 'debug'),
   ),
+  ...trustRows,
 ]
 
 export const okms: Peer = {

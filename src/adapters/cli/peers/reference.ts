@@ -37,6 +37,8 @@ plugin before its arguments, restart. What it stored is read by its own decoder;
   folder to the user of the image with \`chown 65532\`.
 - A secret on the command line works, with a warning: everybody on the node can read it there. The printed configuration
   has a reference to a variable in its place.
+- The authorities that are trusted without a setting are those that come with Node.js: the store of the other image, or one
+  that the pod mounts at \`/etc/ssl/certs\`, is not read. For a private one use the setting below, or \`NODE_EXTRA_CA_CERTS\`.
 - One dash or two, \`-x=v\` or \`-x v\`, as in a program of Go.
 - The IBM plug-in needs none of this: its file is read as it is, see [ibm-kmsplugin-config.md](ibm-kmsplugin-config.md).`
 

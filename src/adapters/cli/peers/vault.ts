@@ -4,6 +4,7 @@ import { idle, works, type PeerFlag, type Reading } from './flag.js'
 import { goBool } from './go_values.js'
 import type { Peer } from './peer.js'
 import { address, file, socket, whenOn } from './readings.js'
+import { trustRows } from './trust.js'
 import { libraryRows } from './vault_library.js'
 
 const METHODS = ['token', 'approle', 'userpass', 'cert', 'jwt']
@@ -228,6 +229,7 @@ const rows: readonly PeerFlag[] = [
     whenOn('log.level', 'debug'),
   ),
   ...libraryRows,
+  ...trustRows,
 ]
 
 function isOn(text: string | undefined): boolean {

@@ -23,7 +23,12 @@ const A_REFERENCE: unknown = expect.stringMatching(/^env:/)
 
 const kmsKey = 'arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab'
 
+const goFlags: Sample['flags'] = {
+  SSL_CERT_FILE: ['/etc/ssl/ca.pem'],
+  SSL_CERT_DIR: ['/etc/ssl/certs'],
+}
 const vaultFlags: Sample['flags'] = {
+  ...goFlags,
   'vault-address': ['https://v:8200', { 'key.url': 'https://v:8200' }],
   'vault-namespace': ['team', { 'key.namespace': 'team' }],
   'vault-ca-cert': ['/ca.pem', { 'key.caFile': '/ca.pem' }],
@@ -57,6 +62,7 @@ const vaultFlags: Sample['flags'] = {
 }
 const vaultBase = { 'vault-address': 'https://vault' }
 const okmsFlags: Sample['flags'] = {
+  ...goFlags,
   'encryption-key-label': ['a label', { 'key.keyLabel': 'a label' }],
   'client-cert': ['/c.pem', { 'key.clientCertFile': '/c.pem' }],
   'client-key': ['/k.pem', { 'key.clientKeyFile': '/k.pem' }],
@@ -86,6 +92,8 @@ const samples: readonly Sample[] = [
       'burst-limit': ['5'],
       'retry-token-capacity': ['5'],
       debug: ['true', { 'log.level': 'debug' }],
+      AWS_CA_BUNDLE: ['/ca.pem', { 'key.caFile': '/ca.pem' }],
+      ...goFlags,
     },
   },
   {
