@@ -93,6 +93,7 @@ export const aws: Peer = {
     '--key=arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab --region=us-west-2',
   differs: [
     'Its README writes some flags with one dash, which its program does not read; here both work.',
+    'Its image starts `/go-runner` with the program behind it. A pod with `args: [/aws-encryption-provider, …]` keeps that line; of `command: [/go-runner, …, /aws-encryption-provider, …]` all before the program goes away: the log is written to stderr.',
     'It takes its credentials from where the SDK of AWS looks: so do we. It needs `kms:DescribeKey` beside `kms:Encrypt` and `kms:Decrypt`: see [aws.md](aws.md).',
     'One health server tells of all keys: `--healthz-path` answers 503 while one of them fails, whatever its API. `--livez-path` is this process alone.',
     'What stands at the path of the socket is replaced only when it is a dead socket of ours.',
