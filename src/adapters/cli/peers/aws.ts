@@ -10,7 +10,9 @@ const encryptionContext: Reading = (text) => {
   const pairs = csvRecord(text.replace(/^[[\]]+|[[\]]+$/g, '')).map((pair) => {
     const at = pair.indexOf('=')
     if (at < 0) throw new Error('must be name=value pairs with commas between them')
-    return [pair.slice(0, at), pair.slice(at + 1)] as const
+    const name = pair.slice(0, at)
+    if (name === '__proto__') throw new Error('must not have the name __proto__, which cannot be kept here')
+    return [name, pair.slice(at + 1)] as const
   })
   return pairs.length === 0 ? {} : { values: { 'key.encryptionContext': Object.fromEntries(pairs) } }
 }
@@ -32,7 +34,7 @@ const rows: readonly PeerFlag[] = [
   works(
     { name: 'encryption-context', kind: 'repeated' },
     'key.encryptionContext',
-    'Repeated, in the order of the keys; what is more than there are keys is accepted with a warning.',
+    'Repeated, in the order of the keys; what is more than there are keys is accepted with a warning. Never with the name `__proto__`.',
     encryptionContext,
   ),
   works({ name: 'source-arn', kind: 'text' }, 'key.sourceArn'),

@@ -76,6 +76,11 @@ describe('what is missing or cannot stand together', () => {
       ['--key=a', '--encryption-context=a'],
       ['--encryption-context: must be name=value pairs with commas between them'],
     ],
+    [
+      aws,
+      ['--key=a', '--encryption-context=__proto__=b'],
+      ['--encryption-context: must not have the name __proto__, which cannot be kept here'],
+    ],
     [aws, ['--key=a', '--qps-limit=many'], ['--qps-limit: must be a whole number']],
     [vault, [], ['-auth-method: is missing; one of token, approle, userpass, cert, jwt']],
     [
