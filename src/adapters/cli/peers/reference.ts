@@ -35,6 +35,10 @@ plugin before its arguments, restart. What it stored is read by its own decoder;
 - The folder of the socket must be ours and not writable by others; a dead socket is replaced, a living one never. A
   folder that the kubelet made belongs to root: run the pod as root as those plugins do (\`runAsUser: 0\`), or give the
   folder to the user of the image with \`chown 65532\`.
+- A socket is a path, below a folder that is there or can be made; an abstract one (\`@name\`) is refused, since kube-apiserver
+  cannot connect to one of Node.js. The health port is a number from 1 to 65535.
+- Files with certificates or a JWT belong to root or to us, and others may not write to them; a private key has mode 0600 or
+  0400. A Secret volume needs \`defaultMode: 0400\` for that, and \`runAsUser: 0\`.
 - A secret on the command line works, with a warning: everybody on the node can read it there. The printed configuration
   has a reference to a variable in its place.
 - The authorities that are trusted without a setting are those that come with Node.js: the store of the other image, or one

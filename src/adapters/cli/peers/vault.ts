@@ -268,6 +268,8 @@ export const vault: Peer = {
     'A flag on the command line wins over its variable, and `VAULT_KMS_…` over the variable of Vault itself.',
     '`/health` says whether the key works, `/live` whether this process runs; there they are the same. Its examples have them the wrong way round: put `/live` into `livenessProbe` and `/health` into `readinessProbe`, or an outage of Vault restarts the plugin, and with it goes what it could still open.',
     'The policy of its documents is enough; see [vault.md](vault.md).',
+    'With `-auth-method cert` its login leaves out `-vault-namespace`, and only what follows has it. Here the login is in that namespace too: enable `cert` there, or leave the flag out and write the namespace before the mount (`-transit-mount=team/transit`).',
+    'It follows a redirect, such as of a standby that cannot forward; here none is followed, since DEKs would go where another server says: name the address that answers by itself.',
     'A word that is no flag ends the flags, as with every program of Go: `-debug true` hides all that follows. Write `-debug=true`. Told with a warning.',
   ],
 }
