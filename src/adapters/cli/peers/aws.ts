@@ -97,7 +97,7 @@ export const aws: Peer = {
     'Its README writes some flags with one dash, which its program does not read; here both work.',
     'Its image starts `/go-runner` with the program behind it. A pod with `args: [/aws-encryption-provider, …]` keeps that line; of `command: [/go-runner, …, /aws-encryption-provider, …]` all before the program goes away: the log is written to stderr.',
     'It takes its credentials from where the SDK of AWS looks: so do we. It needs `kms:DescribeKey` beside `kms:Encrypt` and `kms:Decrypt`: see [aws.md](aws.md).',
-    'One health server tells of all keys: `--healthz-path` answers 503 while one of them fails, whatever its API. `--livez-path` is this process alone.',
+    'One health server tells of all keys: `--healthz-path` answers 503 while one of them fails, whatever its API, where there the first key may hide the others. `--livez-path` is this process alone. Its README has `/healthz` in `livenessProbe`: put `/livez` there first, or an outage of AWS KMS, or one of several keys that is disabled, restarts the plugin again and again, and with it goes what it could still open.',
     'What stands at the path of the socket is replaced only when it is a dead socket of ours.',
   ],
 }
