@@ -22,12 +22,12 @@ const rows: readonly PeerFlag[] = [
   works(
     { name: 'okms-id', env: ['OKMS_ID'], kind: 'text', only: 'rest', required: 'is missing' },
     'key.okmsId',
-    'No effect with `kmip`.',
+    'A UUID with its hyphens. No effect with `kmip`.',
   ),
   works(
     { name: 'encryption-key-id', env: ['OKMS_KEY_ID'], kind: 'text' },
     'key.keyId',
-    'Either this or the label.',
+    'Either this or the label. With `rest` a UUID with its hyphens.',
   ),
   works({ name: 'encryption-key-label', env: ['OKMS_KEY_LABEL'], kind: 'text' }, 'key.keyLabel'),
   works(
