@@ -320,6 +320,14 @@ describe('precedence', () => {
     expect(at(said(vault, [`-auth-method=${method}`, ...argv]), path)).toBe(value)
   })
 
+  test.each([
+    ['localhost:8083', '127.0.0.1:8083'],
+    ['[::1]:8083', '[::1]:8083'],
+    ['localhost.example:8083', 'localhost.example:8083'],
+  ])('a health port at %s is one of %s, as Go takes IPv4 first', (text, address) => {
+    expect(at(said(aws, [`--key=${kmsKey}`, `--health-port=${text}`]), 'health.address')).toBe(address)
+  })
+
   test('a flag that is repeated counts as it was last given', () => {
     expect(at(said(okms, ['--protocol=rest', '--protocol=kmip', '--serv-addr=h']), 'key.backend')).toBe(
       'kmip',
