@@ -30,11 +30,13 @@ plugin before its arguments, restart. What it stored is read by its own decoder;
 - A pod that calls the program of the plugin by its name (\`command: [/aws-encryption-provider, …]\`) keeps that line: the
   image has links of these names. A pod with \`args\` alone gets the name as its first argument.
 - \`--print-config\` prints the same as a file in our own layout and ends. \`kmsplugin serve --config\` runs the same from it.
+  For several sockets it prints as many documents: each is a file and a process of its own.
 - Warnings stand in the log at the start, one for each flag that does something else than there, or nothing.
 - What cannot be had is refused before anything starts, with what to do.
 - The folder of the socket must be ours and not writable by others; a dead socket is replaced, a living one never. A
   folder that the kubelet made belongs to root: run the pod as root as those plugins do (\`runAsUser: 0\`), or give the
-  folder to the user of the image with \`chown 65532\`.
+  folder, if it is for this socket alone, to the user of the image with \`chown 65532\`. More on
+  [the pod](migrate/README.md#the-pod).
 - A secret on the command line works, with a warning: everybody on the node can read it there. The printed configuration
   has a reference to a variable in its place.
 - One dash or two, \`-x=v\` or \`-x v\`, as in a program of Go.
