@@ -282,10 +282,11 @@ describe('a path that is refused, with nothing touched', () => {
     expect(readdirSync(folder)).toEqual([])
   })
 
-  test('a folder that is a symlink', async () => {
+  test('a folder that is a symlink which others could change', async () => {
+    const open = scene.sandbox.makeFolder('open', 0o777)
     mkdirSync(scene.sandbox.path('real'), { mode: 0o700 })
-    symlinkSync('real', scene.sandbox.path('run'))
-    const { code, line } = await refusedStart({})
+    symlinkSync('../real', `${open}/run`)
+    const { code, line } = await refusedStart({ server: { socket: `${open}/run/kms.sock` } })
     expect(code).toBe(CONFIG_INVALID)
     expect(line).toContain('symlink')
   })

@@ -1,4 +1,4 @@
-/** A program in Go of these tests: compiled once, run with lines for its stdin; or what this machine lacks for it. */
+/** A program in Go of these tests: compiled once, run with lines for its stdin or started; or what this machine lacks for it. */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,6 +12,8 @@ const LIMITS = { timeout: 60_000, maxBuffer: 64 * 1024 * 1024, encoding: 'utf8' 
 const GO = { GOFLAGS: '-mod=readonly', GOTOOLCHAIN: 'local', CGO_ENABLED: '0' }
 
 export interface GoProgram {
+  /** Where it is, once built. */
+  readonly path: string
   /** Why it cannot be had here; `undefined`: it is built. */
   readonly missing: string | undefined
   /** @returns The lines of its stdout. @throws {Error} With its stderr. */
@@ -31,6 +33,7 @@ export function goProgram(module: string, folder: string, name: string): GoProgr
     go(['build', '-buildvcs=false', '-o', binary, `./${folder}`], module)
   }
   return {
+    path: binary,
     missing: lacks,
     run: (args, lines) => {
       const input = lines.map((line) => `${line}\n`).join('')

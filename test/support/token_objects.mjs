@@ -66,6 +66,14 @@ function take(step) {
       ...uses({ ...UNUSED, encrypt: true, decrypt: true, ...step }),
     ])
   }
+  if (step.do === 'importSecret') {
+    const value = { type: p.CKA_VALUE, value: Buffer.from(step.value, 'hex') }
+    lib.C_CreateObject(session, [
+      ...secretKey(step, KEY_TYPES[step.keyType ?? 'generic'], value),
+      ...uses({ ...UNUSED, sign: true, verify: true, ...step }),
+    ])
+  }
+  if (step.do === 'importRsa') importRsa(step)
   if (step.do === 'makeSecret') {
     lib.C_GenerateKey(session, { mechanism: p.CKM_GENERIC_SECRET_KEY_GEN }, [
       ...secretKey(step, KEY_TYPES[step.keyType ?? 'generic']),
@@ -173,6 +181,27 @@ function makeRsa(step) {
       ...uses({ decrypt: use.decrypt, unwrap: use.unwrap, sign: use.sign }),
     ],
   )
+}
+
+function importRsa(step) {
+  const parts = [
+    [p.CKA_MODULUS, 'n'],
+    [p.CKA_PUBLIC_EXPONENT, 'e'],
+    [p.CKA_PRIVATE_EXPONENT, 'd'],
+    [p.CKA_PRIME_1, 'p'],
+    [p.CKA_PRIME_2, 'q'],
+    [p.CKA_EXPONENT_1, 'dp'],
+    [p.CKA_EXPONENT_2, 'dq'],
+    [p.CKA_COEFFICIENT, 'qi'],
+  ]
+  lib.C_CreateObject(session, [
+    { type: p.CKA_CLASS, value: p.CKO_PRIVATE_KEY },
+    { type: p.CKA_KEY_TYPE, value: p.CKK_RSA },
+    ...named(step, idOf(step)),
+    ...guarded(step),
+    ...parts.map(([type, name]) => ({ type, value: Buffer.from(step.key[name], 'base64url') })),
+    ...uses({ decrypt: step.decrypt ?? true, unwrap: step.unwrap ?? false, sign: step.sign ?? false }),
+  ])
 }
 
 function idOf({ id, emptyId }) {

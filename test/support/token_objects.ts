@@ -1,5 +1,6 @@
 /** How does a test make, change and destroy objects on a token of any module? */
 import { execFileSync } from 'node:child_process'
+import type { JsonWebKey } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 
 /** What another process needs to reach a token. */
@@ -24,6 +25,9 @@ export type TokenStep =
   | ({ readonly do: 'makeAes'; readonly bytes?: number } & KeyFlags)
   /** `value` in hexadecimal: how two tokens come to hold one key. */
   | ({ readonly do: 'importAes'; readonly value: string } & KeyFlags)
+  | ({ readonly do: 'importSecret'; readonly value: string; readonly keyType?: SecretType } & KeyFlags)
+  /** `key` as RFC 7517 writes a private RSA key. */
+  | ({ readonly do: 'importRsa'; readonly key: Readonly<JsonWebKey> } & KeyFlags)
   | ({ readonly do: 'makeSecret'; readonly bytes?: number; readonly keyType?: SecretType } & KeyFlags)
   | ({ readonly do: 'makeRsa'; readonly bits?: number } & KeyFlags)
   /** What is no KEK, whatever it is called. */

@@ -5,6 +5,9 @@ import { azureKubernetesKms } from './azure_kubernetes_kms.js'
 import { erased, type AnyFormat } from './format.js'
 import { gcpCloudkmsPlugin } from './gcp_cloudkms_plugin.js'
 import { ibmKmsplugin } from './ibm_kmsplugin.js'
+import { k8sKmsPlugin } from './k8s_kms_plugin.js'
+import { kubernetesKmsMock } from './kubernetes_kms_mock.js'
+import { kubernetesLocalKek } from './kubernetes_local_kek.js'
 import { okmsKmip } from './okms_kmip.js'
 import { okmsRest } from './okms_rest.js'
 import { openbaoKubernetesKms } from './openbao_kubernetes_kms.js'
@@ -15,6 +18,9 @@ export const formats: readonly AnyFormat[] = [
   erased(azureKubernetesKms),
   erased(gcpCloudkmsPlugin),
   erased(ibmKmsplugin),
+  erased(k8sKmsPlugin),
+  erased(kubernetesKmsMock),
+  erased(kubernetesLocalKek),
   erased(okmsKmip),
   erased(okmsRest),
   erased(openbaoKubernetesKms),

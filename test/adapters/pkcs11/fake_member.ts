@@ -2,9 +2,11 @@
 import type { MemberOptions } from '../../../src/adapters/backends/pkcs11/group_member.js'
 import type { Hsm } from '../../../src/adapters/backends/pkcs11/hsm.js'
 import type {
+  DecryptRequest,
   HsmRequest,
   HsmResult,
   KekIdentity,
+  KekRequest,
   Sealing,
 } from '../../../src/adapters/backends/pkcs11/shared/messages.js'
 import { KmsError, type KmsErrorCode } from '../../../src/ports/errors.js'
@@ -57,7 +59,7 @@ export class FakeMember implements Hsm {
 
   /** From now on these requests fail so; without any, all do. */
   fail(code: KmsErrorCode, ...ops: HsmRequest['op'][]): void {
-    const all = ['identify', 'list', 'wrap', 'unwrap'] as const
+    const all = ['identify', 'list', 'wrap', 'unwrap', 'decrypt'] as const
     for (const op of ops.length > 0 ? ops : all) this.#fails.set(op, code)
   }
 
@@ -86,7 +88,15 @@ export class FakeMember implements Hsm {
     return this.asked.splice(0).filter((op) => ops.length === 0 || ops.includes(op)).length
   }
 
-  async call(request: HsmRequest, { signal }: CallOptions): Promise<HsmResult> {
+  async decrypt(request: DecryptRequest, options: CallOptions): Promise<Uint8Array> {
+    return (await this.#answer(request, options)).bytes
+  }
+
+  async call(request: KekRequest, options: CallOptions): Promise<HsmResult> {
+    return this.#answer(request, options)
+  }
+
+  async #answer(request: HsmRequest, { signal }: CallOptions): Promise<HsmResult> {
     if (this.isClosed) throw new KmsError('ERR_SHUTTING_DOWN', 'closed')
     this.asked.push(request.op)
     if (request.op === 'identify') this.askedToSeal.push(request.seals)

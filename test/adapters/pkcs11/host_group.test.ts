@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { HostGroup } from '../../../src/adapters/backends/pkcs11/host_group.js'
-import type { HsmRequest } from '../../../src/adapters/backends/pkcs11/shared/messages.js'
+import type { DecryptRequest, KekRequest } from '../../../src/adapters/backends/pkcs11/shared/messages.js'
 import { keyIdOfKek } from '../../../src/adapters/backends/pkcs11/wrapper.js'
 import { KmsError, type KmsErrorCode } from '../../../src/ports/errors.js'
 import { ManualClock, settled } from '../../doubles/manual_clock.js'
@@ -16,10 +16,10 @@ let group: HostGroup
 let heavy: FakeMember
 let light: FakeMember
 
-const identify: HsmRequest = { op: 'identify', seals: true }
-const show: HsmRequest = { op: 'identify', seals: false }
-const wrap: HsmRequest = { op: 'wrap', dek: Buffer.alloc(32, 7) }
-const unwrap: HsmRequest = { op: 'unwrap', wrapped: Buffer.alloc(61, 1), identity: kekOf('one') }
+const identify: KekRequest = { op: 'identify', seals: true }
+const show: KekRequest = { op: 'identify', seals: false }
+const wrap: KekRequest = { op: 'wrap', dek: Buffer.alloc(32, 7) }
+const unwrap: KekRequest = { op: 'unwrap', wrapped: Buffer.alloc(61, 1), identity: kekOf('one') }
 
 function open(...members: FakeMember[]): void {
   clock = new ManualClock()
@@ -31,7 +31,7 @@ function open(...members: FakeMember[]): void {
   )
 }
 
-async function ask(request: HsmRequest, withinMs = DEADLINE_MS, signal?: AbortSignal): Promise<string> {
+async function ask(request: KekRequest, withinMs = DEADLINE_MS, signal?: AbortSignal): Promise<string> {
   const options = { deadlineMs: clock.nowMs() + withinMs, ...(signal === undefined ? {} : { signal }) }
   return Buffer.from((await group.call(request, options)).bytes).toString()
 }
@@ -543,6 +543,51 @@ describe('which KEK it is', () => {
     open(heavy, light, third)
     const { identity, others } = await group.call({ op: 'list' }, { deadlineMs: clock.nowMs() + 1000 })
     expect([identity, ...(others ?? [])]).toEqual([kekOf('one'), kekOf('another')])
+  })
+})
+
+describe('what another program encrypted', () => {
+  const question: DecryptRequest = { op: 'decrypt', algorithm: 'AES-CBC', bytes: Buffer.alloc(16), key: {} }
+  const decrypt = async () => {
+    const options = { deadlineMs: clock.nowMs() + DEADLINE_MS }
+    return Buffer.from(await group.decrypt(question, options)).toString()
+  }
+
+  test('is decrypted by one token, and by the next one when that fails, which is set aside', async () => {
+    await met(heavy, light)
+    expect(await decrypt()).toBe('decrypt by heavy')
+    expect(light.count('decrypt')).toBe(0)
+    heavy.fail('ERR_BACKEND_UNAVAILABLE', 'decrypt')
+    expect(await decrypt()).toBe('decrypt by light')
+    expect([heavy.isUp, light.isUp]).toEqual([false, true])
+  })
+
+  test.each([
+    'ERR_KEY_NOT_FOUND',
+    'ERR_KEY_UNKNOWN',
+    'ERR_KEY_UNUSABLE',
+    'ERR_ACCESS_DENIED',
+    'ERR_UNWRAP_AMBIGUOUS',
+  ] as const)('a token that answers %s is not set aside, and the next one may have the key', async (code) => {
+    await met(heavy, light)
+    heavy.fail(code, 'decrypt')
+    expect(await decrypt()).toBe('decrypt by light')
+    light.fail(code, 'decrypt')
+    expect(await outcomeOf(decrypt())).toBe(code)
+  })
+
+  test('bad bytes are final at the first answer', async () => {
+    await met(heavy, light)
+    heavy.fail('ERR_DECRYPTION_FAILED', 'decrypt')
+    expect(await outcomeOf(decrypt())).toBe('ERR_DECRYPTION_FAILED')
+    expect(light.count('decrypt')).toBe(0)
+    expect(heavy.isUp).toBe(true)
+  })
+
+  test('opens before the tokens have shown a KEK, and not after they were closed', async () => {
+    expect(await decrypt()).toBe('decrypt by heavy')
+    await group.close()
+    expect(await outcomeOf(decrypt())).toBe('ERR_SHUTTING_DOWN')
   })
 })
 

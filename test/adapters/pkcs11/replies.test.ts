@@ -22,6 +22,7 @@ const wellFormed: readonly Record<string, unknown>[] = [
   { type: 'capacity', calls: 4 },
   { type: 'failed', failure },
   { type: 'done', id: 1, result },
+  { type: 'done', id: 1, result: { bytes: Buffer.alloc(32) } },
   { type: 'done', id: 1, result: { ...result, others: [identity, rsa] } },
   { type: 'done', id: 1, result: { ...result, sealing, inspection } },
   { type: 'done', id: 1, result: { ...result, sealing: hmac } },

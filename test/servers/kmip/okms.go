@@ -1,7 +1,7 @@
 package main
 
 // What okms-k8s-encryption-provider asks of a server, and this plugin does not: it fetches the key, and asks in version 1.1
-// for the versions, of which it takes the last that is named.
+// for the versions, of which it takes the first that is named.
 
 import (
 	"context"

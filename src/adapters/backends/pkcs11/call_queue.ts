@@ -2,7 +2,7 @@
 import type { Clock } from '../../../ports/clock.js'
 import { KmsError } from '../../../ports/errors.js'
 import type { CallOptions } from '../../../ports/key_wrapper.js'
-import type { HsmRequest, HsmResult } from './shared/messages.js'
+import type { HsmAnswer, HsmRequest } from './shared/messages.js'
 
 /** More calls than this do not wait. */
 export const MAX_WAITING_CALLS = 256
@@ -15,7 +15,7 @@ export interface DispatchedCall {
 
 interface Call {
   readonly id: number
-  readonly resolve: (result: HsmResult) => void
+  readonly resolve: (result: HsmAnswer) => void
   readonly reject: (error: KmsError) => void
   /** Its caller left; the answer is dropped. */
   isAbandoned: boolean
@@ -57,7 +57,7 @@ export class CallQueue {
    *
    * @throws {KmsError} `ERR_QUEUE_FULL`, or `ERR_DEADLINE_EXCEEDED` when the deadline has passed already.
    */
-  async add(request: HsmRequest, options: CallOptions): Promise<HsmResult> {
+  async add(request: HsmRequest, options: CallOptions): Promise<HsmAnswer> {
     const { deadlineMs, signal } = options
     const leftMs = deadlineMs - this.#clock.nowMs()
     if (leftMs <= 0 || signal?.aborted === true) throw tooLate()
@@ -86,7 +86,7 @@ export class CallQueue {
   }
 
   /** The caller owns `result.bytes` from now on; an answer that nobody waits for is wiped. */
-  resolve(id: number, result: HsmResult): void {
+  resolve(id: number, result: HsmAnswer): void {
     const call = this.#answered(id)
     if (call === undefined) result.bytes.fill(0)
     else call.resolve(result)

@@ -3,7 +3,6 @@ import type { Clock } from '../../../ports/clock.js'
 import { asKmsError, KmsError } from '../../../ports/errors.js'
 import type { CallOptions } from '../../../ports/key_wrapper.js'
 import type { GroupMember } from './group_member.js'
-import type { HsmResult } from './shared/messages.js'
 
 /** One that had less time is not called slow: the caller came late. */
 const SLOW_MS = 100
@@ -11,11 +10,16 @@ const SLOW_MS = 100
 /** How long the others are waited for at least, where all are asked at once. */
 const GRACE_MS = 500
 
-export interface GroupCall {
+/** What is wiped when nobody wants it any more. */
+interface Wipeable {
+  readonly bytes: Uint8Array
+}
+
+export interface GroupCall<T extends Wipeable> {
   /** In the order in which they are asked. */
   readonly members: readonly GroupMember[]
   /** Asks one; nobody wants its answer once `signal` aborts. */
-  readonly ask: (member: GroupMember, signal: AbortSignal) => Promise<HsmResult>
+  readonly ask: (member: GroupMember, signal: AbortSignal) => Promise<T>
   /** It failed or was too slow, and that says something about it. */
   readonly blame: (member: GroupMember, error: KmsError) => void
   /** The bytes may be at fault as well as the token. */
@@ -29,11 +33,11 @@ export interface MemberFailure {
   readonly error: KmsError
 }
 
-type Answer = MemberFailure | { readonly member: GroupMember; readonly result: HsmResult }
+type Answer<T> = MemberFailure | { readonly member: GroupMember; readonly result: T }
 
-interface Ask {
+interface Ask<T> {
   readonly sinceMs: number
-  readonly answer: Promise<Answer>
+  readonly answer: Promise<Answer<T>>
 }
 
 /**
@@ -46,24 +50,24 @@ interface Ask {
  *
  * @throws {KmsError} the first one in data, else {@link mostTelling} of all.
  */
-export async function askInTurn(
-  { members, ask, blame, isDoubt, isOdd }: GroupCall,
+export async function askInTurn<T extends Wipeable>(
+  { members, ask, blame, isDoubt, isOdd }: GroupCall<T>,
   options: CallOptions,
   clock: Clock,
-): Promise<HsmResult> {
+): Promise<T> {
   const over = new AbortController()
   const signal = options.signal === undefined ? over.signal : AbortSignal.any([over.signal, options.signal])
   let toAsk = [...members]
-  const underWay = new Map<GroupMember, Ask>()
+  const underWay = new Map<GroupMember, Ask<T>>()
   const failures: MemberFailure[] = []
   const begin = (member: GroupMember): void => {
     const answer = ask(member, signal).then(
-      (result): Answer => ({ member, result }),
-      (error: unknown): Answer => ({ member, error: asKmsError(error) }),
+      (result): Answer<T> => ({ member, result }),
+      (error: unknown): Answer<T> => ({ member, error: asKmsError(error) }),
     )
     underWay.set(member, { sinceMs: clock.nowMs(), answer })
   }
-  const blameSlow = (member: GroupMember, error: KmsError, { sinceMs }: Ask): void => {
+  const blameSlow = (member: GroupMember, error: KmsError, { sinceMs }: Ask<T>): void => {
     if (clock.nowMs() - sinceMs >= SLOW_MS) blame(member, error)
   }
   try {
@@ -149,12 +153,12 @@ export function mostTelling(failures: readonly MemberFailure[]): KmsError {
 }
 
 /** `undefined` when `withinMs` have passed or `signal` aborts before. */
-async function firstOf(
-  asks: readonly Ask[],
+async function firstOf<T>(
+  asks: readonly Ask<T>[],
   withinMs: number,
   signal: AbortSignal,
   clock: Clock,
-): Promise<Answer | undefined> {
+): Promise<Answer<T> | undefined> {
   const answered = new AbortController()
   const passed = clock.sleep(Math.max(0, withinMs), AbortSignal.any([signal, answered.signal]))
   try {
@@ -179,6 +183,6 @@ function tooSlow(): KmsError {
   return new KmsError('ERR_DEADLINE_EXCEEDED', 'did not answer within its share of the time')
 }
 
-function wipe(answer: Answer): void {
+function wipe(answer: Answer<Wipeable>): void {
   if ('result' in answer) answer.result.bytes.fill(0)
 }

@@ -10,9 +10,10 @@ import type { CallOptions } from '../../../ports/key_wrapper.js'
 import type { Logger } from '../../../ports/logger.js'
 import { Backoff } from './backoff.js'
 import { CallQueue } from './call_queue.js'
+import type { Hsm } from './hsm.js'
 import { HostLife, type HostLifeOptions } from './host_life.js'
 import type { LoginMemory } from './login_memory.js'
-import type { HsmRequest, HsmResult } from './shared/messages.js'
+import type { DecryptRequest, HsmAnswer, HsmRequest, HsmResult, KekRequest } from './shared/messages.js'
 import { checkModuleFile } from './module_file.js'
 import { openPinFile, pinFileIdentity } from './pin_file.js'
 import { StartBound } from './start_bound.js'
@@ -44,7 +45,7 @@ interface Refusal {
   readonly memory: LoginMemory | undefined
 }
 
-export class HostClient {
+export class HostClient implements Hsm {
   readonly #options: HostClientOptions
   readonly #calls: CallQueue
   readonly #backoff = new Backoff()
@@ -84,11 +85,20 @@ export class HostClient {
    * @throws {KmsError} `ERR_DEADLINE_EXCEEDED`, `ERR_QUEUE_FULL`, `ERR_BACKEND_UNAVAILABLE`, `ERR_LOGIN_REFUSED`,
    * `ERR_CONFIG_INVALID`, `ERR_SHUTTING_DOWN` or what the token's answer means.
    */
-  async call(request: HsmRequest, options: CallOptions): Promise<HsmResult> {
-    if (this.#isClosed) throw shuttingDown()
-    const answer = this.#calls.add(request, options)
-    this.#pump()
-    return answer
+  async call(request: KekRequest, options: CallOptions): Promise<HsmResult> {
+    const answer = await this.#ask(request, options)
+    if (answer.identity !== undefined) return answer
+    answer.bytes.fill(0)
+    throw new KmsError('ERR_BACKEND_RESPONSE', 'the HSM process answered without naming its KEK')
+  }
+
+  /**
+   * As {@link call}, for what another program encrypted.
+   *
+   * @returns Bytes of whatever length; the caller owns and wipes them.
+   */
+  async decrypt(request: DecryptRequest, options: CallOptions): Promise<Uint8Array> {
+    return (await this.#ask(request, options)).bytes
   }
 
   /** Kills the HSM process; calls that still wait fail with `ERR_SHUTTING_DOWN`. Safe to call twice. */
@@ -101,6 +111,13 @@ export class HostClient {
     const exited = new AbortController()
     void Promise.all([this.#lastExit, life?.exited]).then(() => exited.abort())
     await this.#options.clock.sleep(EXIT_BOUND_MS, exited.signal)
+  }
+
+  async #ask(request: HsmRequest, options: CallOptions): Promise<HsmAnswer> {
+    if (this.#isClosed) throw shuttingDown()
+    const answer = this.#calls.add(request, options)
+    this.#pump()
+    return answer
   }
 
   get #isClosed(): boolean {

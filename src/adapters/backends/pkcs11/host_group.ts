@@ -7,7 +7,7 @@ import { CommonKek } from './common_kek.js'
 import { askInTurn, gathered, mostTelling } from './group_call.js'
 import { GroupMember, type MemberOptions } from './group_member.js'
 import type { Hsm } from './hsm.js'
-import type { HsmRequest, HsmResult } from './shared/messages.js'
+import type { DecryptRequest, HsmResult, KekRequest } from './shared/messages.js'
 
 /** What a token without a certain KEK answers. */
 const notHere: readonly KmsErrorCode[] = ['ERR_KEY_NOT_FOUND', 'ERR_KEY_UNKNOWN', 'ERR_KEY_UNUSABLE']
@@ -45,7 +45,7 @@ export class HostGroup implements Hsm {
    *
    * @throws {KmsError} as {@link Hsm.call}, and `ERR_KEY_UNUSABLE` when the tokens hold different KEKs.
    */
-  async call(request: HsmRequest, options: CallOptions): Promise<HsmResult> {
+  async call(request: KekRequest, options: CallOptions): Promise<HsmResult> {
     if (this.#isClosed) throw new KmsError('ERR_SHUTTING_DOWN', 'the plugin is stopping')
     switch (request.op) {
       case 'identify':
@@ -62,13 +62,37 @@ export class HostGroup implements Hsm {
     }
   }
 
+  /**
+   * As {@link call}. A token that does not have that key, or not that mechanism, is not set aside for it: its KEK may be
+   * in order.
+   */
+  async decrypt(request: DecryptRequest, options: CallOptions): Promise<Uint8Array> {
+    if (this.#isClosed) throw new KmsError('ERR_SHUTTING_DOWN', 'the plugin is stopping')
+    const ask = async (member: GroupMember, signal: AbortSignal) => {
+      this.#turns += 1
+      member.lastTurn = this.#turns
+      return { bytes: await member.hsm.decrypt(request, { ...options, signal }) }
+    }
+    const blame = (member: GroupMember, error: KmsError): void => {
+      if (this.#kek.isKnown && !this.#isClosed && error.fault === 'backend') member.setAside(error)
+    }
+    const isDoubt = ({ code }: KmsError): boolean => inDoubt.includes(code)
+    const members = this.#inOrder()
+    const { bytes } = await askInTurn(
+      { members, ask, blame, isDoubt, isOdd: () => false },
+      options,
+      this.#clock,
+    )
+    return bytes
+  }
+
   /** Ends the looks and closes every token. */
   async close(): Promise<void> {
     this.#isClosed = true
     await Promise.all(this.#members.map(async (member) => member.close()))
   }
 
-  async #ask(request: HsmRequest, options: CallOptions): Promise<HsmResult> {
+  async #ask(request: KekRequest, options: CallOptions): Promise<HsmResult> {
     const asked = new Set<GroupMember>()
     const ask = async (member: GroupMember, signal: AbortSignal): Promise<HsmResult> => {
       asked.add(member)
@@ -108,7 +132,7 @@ export class HostGroup implements Hsm {
   }
 
   /** Not when it lacks a KEK that is not the common one. */
-  #isAboutTheToken(request: HsmRequest, { code }: KmsError): boolean {
+  #isAboutTheToken(request: KekRequest, { code }: KmsError): boolean {
     if (!this.#kek.isKnown || this.#isClosed) return false
     return request.op !== 'unwrap' || this.#kek.is(request.identity) || !notHere.includes(code)
   }

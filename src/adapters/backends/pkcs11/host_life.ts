@@ -9,7 +9,7 @@ import type { Logger } from '../../../ports/logger.js'
 import type { DispatchedCall } from './call_queue.js'
 import { HostProcess } from './host_process.js'
 import { loginMemoryOf, type LoginMemory, type LoginTry } from './login_memory.js'
-import type { FromHsm, HsmFailure, HsmResult, HsmTarget, LoginVerdict } from './shared/messages.js'
+import type { FromHsm, HsmAnswer, HsmFailure, HsmTarget, LoginVerdict } from './shared/messages.js'
 import type { PinFile } from './pin_file.js'
 import { parseReply } from './replies.js'
 
@@ -43,7 +43,7 @@ export interface HostEvents {
   /** It takes so many calls at once from now on. */
   ready(capacity: number): void
   /** The receiver owns `result.bytes`. */
-  done(id: number, result: HsmResult): void
+  done(id: number, result: HsmAnswer): void
   failed(id: number, error: KmsError): void
   /** It was killed, for this reason. */
   ended(error: KmsError): void

@@ -7,8 +7,8 @@ import {
   RSA_CHECK_VALUE_BYTES,
   type Evidence,
   type FromHsm,
+  type HsmAnswer,
   type HsmFailure,
-  type HsmResult,
   type Inspection,
   type KekIdentity,
   type Sealing,
@@ -54,7 +54,7 @@ export function parseReply(value: unknown): FromHsm | undefined {
       return isFailure(value['failure']) ? { type: 'failed', failure: value['failure'] } : undefined
     case 'done': {
       const { id, result } = value
-      return isCount(id) && isResult(result) ? { type: 'done', id, result } : undefined
+      return isCount(id) && isAnswer(result) ? { type: 'done', id, result } : undefined
     }
     case 'error': {
       const { id, failure } = value
@@ -71,10 +71,10 @@ function isFailure(value: unknown): value is HsmFailure {
   )
 }
 
-function isResult(value: unknown): value is HsmResult {
+function isAnswer(value: unknown): value is HsmAnswer {
   return (
     isRecord(value) &&
-    isIdentity(value['identity']) &&
+    (value['identity'] === undefined || isIdentity(value['identity'])) &&
     (value['others'] === undefined || isListOf(value['others'], isIdentity)) &&
     value['bytes'] instanceof Uint8Array &&
     (value['sealing'] === undefined || isSealing(value['sealing'])) &&

@@ -1,5 +1,6 @@
 /** How does a KEK on a PKCS#11 token keep the port's contract? */
 import { KmsError, type KmsErrorCode } from '../../../ports/errors.js'
+import type { NativeCiphertext } from '../../../ports/foreign.js'
 import { backendPart, kekPart, type KeyId } from '../../../ports/key_id.js'
 import {
   DEK_BYTES,
@@ -12,6 +13,7 @@ import type { Logger } from '../../../ports/logger.js'
 import { keyIdOf } from '../identity.js'
 import { formatOf } from './shared/formats.js'
 import type { Hsm } from './hsm.js'
+import { nativePlaintext, nativeRequest } from './native.js'
 import type { HsmResult, KekIdentity, Sealing } from './shared/messages.js'
 
 /** What a label that was edited, or given twice, looks like. */
@@ -73,6 +75,11 @@ export class Pkcs11KeyWrapper implements KeyWrapper {
     } finally {
       answer.bytes.fill(0)
     }
+  }
+
+  async decryptNative(ciphertext: NativeCiphertext, options: CallOptions): Promise<Uint8Array> {
+    const request = nativeRequest(ciphertext)
+    return nativePlaintext(request, await this.#hsm.decrypt(request, options))
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,6 @@
 /** What is one call on its way through the HSM process? */
 import { copied } from '../shared/kek_identity.js'
-import type { HsmRequest } from '../shared/messages.js'
+import type { DecryptRequest, HsmRequest } from '../shared/messages.js'
 
 export interface Job {
   readonly id: number
@@ -21,7 +21,23 @@ export function taken(request: HsmRequest): HsmRequest {
   if (request.op === 'unwrap') {
     return { op: 'unwrap', wrapped: Uint8Array.from(request.wrapped), identity: copied(request.identity) }
   }
+  if (request.op === 'decrypt') return takenDecrypt(request)
   return request
+}
+
+function takenDecrypt({ op, algorithm, bytes, iv, aad, key }: DecryptRequest): DecryptRequest {
+  const { label, ckaId } = key
+  return {
+    op,
+    algorithm,
+    bytes: Uint8Array.from(bytes),
+    ...(iv === undefined ? {} : { iv: Uint8Array.from(iv) }),
+    ...(aad === undefined ? {} : { aad: Uint8Array.from(aad) }),
+    key: {
+      ...(label === undefined ? {} : { label }),
+      ...(ckaId === undefined ? {} : { ckaId: Uint8Array.from(ckaId) }),
+    },
+  }
 }
 
 /** When the job is over. */

@@ -30,6 +30,16 @@ const LISTED_ID_MAX_BYTES = 256
  * with recovery `login` when nobody is logged in, since a private key is invisible then.
  */
 export function findKek(token: Token, session: Handle, query: KeyQuery): Kek {
+  const handle = findHandle(token, session, query)
+  return { handle, identity: identityOf(token, session, handle, `${keyName(query)} on ${token.name}`) }
+}
+
+/**
+ * The one AES or RSA private key that matches, whatever its size and its uses.
+ *
+ * @throws {HsmError} as {@link findKek}.
+ */
+export function findHandle(token: Token, session: Handle, query: KeyQuery): Handle {
   const where = `${keyName(query)} on ${token.name}`
   const [handle, ...others] = candidates(token, session, templateOf(token, query), query.kind)
   if (handle === undefined) return missing(token, session, query, where)
@@ -41,7 +51,14 @@ export function findKek(token: Token, session: Handle, query: KeyQuery): Kek {
       `${all.length} keys are ${where}: ${names.join('; ')}${more}; name one by ckaId, or give each its own`,
     )
   }
-  return { handle, identity: identityOf(token, session, handle, where) }
+  return handle
+}
+
+/** The kind of each key that matches. */
+export function kindsOf(token: Token, session: Handle, query: KeyQuery): KeyKind[] {
+  const kinds: readonly KeyKind[] = ['AES', 'RSA']
+  const named = templateOf(token, query)
+  return kinds.flatMap((kind) => candidates(token, session, named, kind).map(() => kind))
 }
 
 /**
@@ -121,7 +138,8 @@ function missing(token: Token, session: Handle, query: KeyQuery, where: string):
   )
 }
 
-function refuseLoggedOut(token: Token, session: Handle): void {
+/** @throws {HsmError} with recovery `login` when nobody is logged in: no key is seen then. */
+export function refuseLoggedOut(token: Token, session: Handle): void {
   if (token.isLoggedIn(session)) return
   throw new HsmError('ERR_BACKEND_UNAVAILABLE', 'the HSM session is not logged in', 'login')
 }

@@ -5,10 +5,20 @@ import type { Token } from './token.js'
 
 /** SHA-256 over modulus ‖ public exponent; `undefined` when the token does not tell both. */
 export function rsaCheckValue(token: Token, session: Handle, key: Handle): Buffer | undefined {
+  const half = rsaPublic(token, session, key)
+  return half && createHash('sha256').update(half.modulus).update(half.exponent).digest()
+}
+
+/** Big-endian numbers without leading zeros; `undefined` when the token does not tell both. */
+export function rsaPublic(
+  token: Token,
+  session: Handle,
+  key: Handle,
+): { readonly modulus: Buffer; readonly exponent: Buffer } | undefined {
   const modulus = modulusOf(token, session, key)
   const exponent = token.attribute(session, key, token.p11.CKA_PUBLIC_EXPONENT)
   if (modulus === undefined || exponent === undefined || exponent.length === 0) return undefined
-  return createHash('sha256').update(modulus).update(trimmed(exponent)).digest()
+  return { modulus, exponent: trimmed(exponent) }
 }
 
 /** Bits of the modulus; 0 when the token does not tell. */

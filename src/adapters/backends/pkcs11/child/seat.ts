@@ -1,16 +1,28 @@
 /** What can one thread do at the token, and which failures does it mend alone? It has one session at a time. */
 import { formatOf } from '../shared/formats.js'
 import { isSameKek } from '../shared/kek_identity.js'
-import type { HsmRequest, HsmResult, HsmTarget, KekIdentity, Sealing } from '../shared/messages.js'
+import type {
+  DecryptRequest,
+  HsmAnswer,
+  HsmPlaintext,
+  HsmRequest,
+  HsmResult,
+  HsmTarget,
+  KekIdentity,
+  KekRequest,
+  Sealing,
+} from '../shared/messages.js'
 import { keyName } from '../shared/token_name.js'
 import { HsmError } from './cryptoki.js'
+import { badBytes, isAmbiguous, assertNoProof } from './doubt.js'
 import { inspectToken } from './inspect_token.js'
 import { findKek, findKekById, listKeks } from './kek.js'
 import { makeKek } from './keygen.js'
+import { decryptNative, proveNative } from './native.js'
 import type { Handle } from './pkcs11js.js'
 import { noSealing, Sealer, type Known } from './sealer.js'
 import { roundTrip, strategiesFor, unwrapDek } from './strategies/index.js'
-import { isUnsupported, type Kek } from './strategies/strategy.js'
+import type { Kek } from './strategies/strategy.js'
 import type { Token } from './token.js'
 
 const NOTHING = Buffer.alloc(0)
@@ -50,7 +62,13 @@ export class Seat {
    *
    * @throws {HsmError} `ERR_UNWRAP_AMBIGUOUS` only where that cannot be proved, or the HMAC may be another key's.
    */
-  do(request: HsmRequest): HsmResult {
+  do(request: KekRequest): HsmResult
+  do(request: HsmRequest): HsmAnswer
+  do(request: HsmRequest): HsmAnswer {
+    return request.op === 'decrypt' ? this.#decrypt(request) : this.#doKek(request)
+  }
+
+  #doKek(request: KekRequest): HsmResult {
     const perform = (): HsmResult => this.#mended((session) => this.#perform(session, request))
     const isFresh = this.#kek === undefined
     try {
@@ -65,8 +83,30 @@ export class Seat {
     } catch (error) {
       // Without an answer of the token the doubt is ours: the HMAC key may have been replaced.
       if (!isAmbiguous(error) || error.rv === undefined) throw error
-      const text = `${error.message}; the KEK unwraps what it wraps, so these bytes are bad`
-      throw new HsmError('ERR_DECRYPTION_FAILED', text, 'none', error.rv)
+      throw badBytes(error)
+    }
+  }
+
+  #decrypt(request: DecryptRequest): HsmPlaintext {
+    const { key } = this.#target
+    const perform = (): HsmPlaintext => ({
+      bytes: this.#mended((session) => decryptNative(this.#token, session, key, request)),
+    })
+    try {
+      return perform()
+    } catch (error) {
+      if (!isAmbiguous(error)) throw error
+      try {
+        this.#mended((session) => proveNative(this.#token, session, key, request))
+      } catch (failure) {
+        assertNoProof(failure, error)
+        throw error
+      }
+    }
+    try {
+      return perform()
+    } catch (error) {
+      throw isAmbiguous(error) ? badBytes(error) : error
     }
   }
 
@@ -111,19 +151,13 @@ export class Seat {
         })
         return
       } catch (error) {
-        if (!(error instanceof HsmError) || error.recovery === 'login') throw error
-        // A KEK that is gone or may not wrap says nothing about the device.
-        if (error.code.startsWith('ERR_KEY_') || isUnsupported(error) || error.code === 'ERR_ACCESS_DENIED') {
-          continue
-        }
-        const text = `${doubt.message}; nor does the KEK unwrap what it wraps (${error.message})`
-        throw new HsmError('ERR_BACKEND_UNAVAILABLE', text, 'replace', error.rv)
+        assertNoProof(error, doubt)
       }
     }
     throw doubt
   }
 
-  #perform(session: Handle, request: HsmRequest): HsmResult {
+  #perform(session: Handle, request: KekRequest): HsmResult {
     const token = this.#token
     switch (request.op) {
       case 'identify': {
@@ -190,10 +224,6 @@ export class Seat {
     this.#kek = findKekById(this.#token, session, identity)
     return this.#kek
   }
-}
-
-function isAmbiguous(error: unknown): error is HsmError {
-  return error instanceof HsmError && error.code === 'ERR_UNWRAP_AMBIGUOUS'
 }
 
 /** The same memory, in the class that pkcs11js wants. */

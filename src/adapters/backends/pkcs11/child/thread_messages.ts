@@ -1,8 +1,8 @@
 /** What do the main thread of the HSM process and its working threads say to each other? */
 import type {
+  HsmAnswer,
   HsmFailure,
   HsmRequest,
-  HsmResult,
   HsmTarget,
   LoginGrant,
   LoginVerdict,
@@ -35,7 +35,7 @@ export type FromThread =
   | { readonly type: 'verdict'; readonly verdict: LoginVerdict }
   /** The thread cannot serve. */
   | { readonly type: 'failed'; readonly failure: HsmFailure }
-  | { readonly type: 'done'; readonly id: number; readonly result: HsmResult; readonly known?: Known }
+  | { readonly type: 'done'; readonly id: number; readonly result: HsmAnswer; readonly known?: Known }
   | { readonly type: 'error'; readonly id: number; readonly failure: HsmFailure }
   /** Not done, for want of a login. */
   | { readonly type: 'loggedOut'; readonly id: number; readonly failure: HsmFailure }

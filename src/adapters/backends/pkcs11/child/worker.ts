@@ -6,7 +6,7 @@
  */
 import { parentPort, workerData, type Transferable } from 'node:worker_threads'
 import { copied } from '../shared/kek_identity.js'
-import type { LoginGrant } from '../shared/messages.js'
+import type { HsmAnswer, LoginGrant } from '../shared/messages.js'
 import { tokenName } from '../shared/token_name.js'
 import { failureOf, HsmError, importPkcs11js, loadModule } from './cryptoki.js'
 import { login } from './login.js'
@@ -61,7 +61,8 @@ class Thread {
       const bytes = Uint8Array.from(result.bytes)
       result.bytes.fill(0)
       const news = seat.known === undefined || seat.known === before ? {} : { known: seat.known }
-      const answer = { ...result, identity: copied(result.identity), bytes }
+      const answer: HsmAnswer =
+        result.identity === undefined ? { bytes } : { ...result, identity: copied(result.identity), bytes }
       say({ type: 'done', id, result: answer, ...news }, [bytes.buffer])
     } catch (error) {
       const isLoggedOut = error instanceof HsmError && error.recovery === 'login'

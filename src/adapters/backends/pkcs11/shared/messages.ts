@@ -5,6 +5,7 @@
  * secret becomes a string; the PIN is in no message.
  */
 import type { KmsErrorCode } from '../../../../ports/errors.js'
+import type { NativeAlgorithm } from '../../../../ports/foreign.js'
 import type { MechanismName, WeaknessName } from './mechanisms.js'
 
 /** Descriptors that the HSM process inherits. */
@@ -37,6 +38,35 @@ export type HsmRequest =
   | { readonly op: 'inspect' | 'keygen' | 'list' }
   | { readonly op: 'wrap'; readonly dek: Uint8Array }
   | { readonly op: 'unwrap'; readonly wrapped: Uint8Array; readonly identity: KekIdentity }
+  | DecryptRequest
+
+/** Work with the KEK and for our own wrapped DEKs. */
+export type KekRequest = Exclude<HsmRequest, DecryptRequest>
+
+/**
+ * To decrypt what another program had a key of this token encrypt, or for `HMAC-SHA256` to make the MAC of `bytes`.
+ */
+export interface DecryptRequest {
+  readonly op: 'decrypt'
+  readonly algorithm: NativeAlgorithm
+  /** Of AES-GCM: ciphertext and, behind it, the tag. May be empty for `HMAC-SHA256` alone. */
+  readonly bytes: Uint8Array
+  /** Of AES-GCM and AES-CBC. */
+  readonly iv?: Uint8Array
+  /** Of AES-GCM; empty where there is none. */
+  readonly aad?: Uint8Array
+  /**
+   * Of `HMAC-SHA256`: which secret key of the token. Of all others: what the key of the settings has to be called, or
+   * to have as its CKA_ID; anything when it names nothing.
+   */
+  readonly key: NativeKeyQuery
+}
+
+/** What a program may have called a key; at most one of the two. */
+export interface NativeKeyQuery {
+  readonly label?: string
+  readonly ckaId?: Uint8Array
+}
 
 /** What the token did; `identity` is that of the KEK which did it. */
 export interface HsmResult {
@@ -50,6 +80,14 @@ export interface HsmResult {
   /** What `inspect` saw. */
   readonly inspection?: Inspection
 }
+
+/** What `decrypt` gave. The key that did it need not be one that could be a KEK of ours. */
+export interface HsmPlaintext {
+  readonly identity?: undefined
+  readonly bytes: Uint8Array
+}
+
+export type HsmAnswer = HsmResult | HsmPlaintext
 
 /** How the KEK wraps DEKs. */
 export interface Sealing {
@@ -168,5 +206,5 @@ export type FromHsm =
   | { readonly type: 'capacity'; readonly calls: number }
   /** The process cannot serve at all. */
   | { readonly type: 'failed'; readonly failure: HsmFailure }
-  | { readonly type: 'done'; readonly id: number; readonly result: HsmResult }
+  | { readonly type: 'done'; readonly id: number; readonly result: HsmAnswer }
   | { readonly type: 'error'; readonly id: number; readonly failure: HsmFailure }

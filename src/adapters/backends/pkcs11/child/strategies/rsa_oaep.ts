@@ -87,7 +87,8 @@ function publicKeyOf({ token, session, kek }: Bench): Handle {
   return handle
 }
 
-function oaep({ p11 }: Token, hash: 'SHA-256' | 'SHA-1'): Mechanism {
+/** CKM_RSA_PKCS_OAEP with one hash for both uses and no label. */
+export function oaep({ p11 }: Token, hash: 'SHA-256' | 'SHA-1'): Mechanism {
   const [hashAlg, mgf] =
     hash === 'SHA-256' ? [p11.CKM_SHA256, p11.CKG_MGF1_SHA256] : [p11.CKM_SHA_1, p11.CKG_MGF1_SHA1]
   return {

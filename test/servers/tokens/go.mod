@@ -1,0 +1,3 @@
+module kmsplugin/test/servers/tokens
+
+go 1.24
