@@ -62,7 +62,7 @@ export function partsWith(parts: Parts = {}) {
 export function openAws(section: Omit<AwsSettings, 'backend'>, parts: Parts = {}): AwsKeyWrapper {
   const parsed = settings.parse({ backend: 'aws', ...section })
   const deps = partsWith(parts)
-  return new AwsKeyWrapper(new AwsKmsClient(parsed, deps), deps.clock, parsed)
+  return new AwsKeyWrapper(new AwsKmsClient(parsed, deps), deps.clock, deps.logger, parsed)
 }
 
 /** A wrapper over a key of the fake. */

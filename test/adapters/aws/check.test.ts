@@ -73,6 +73,15 @@ test('an error is one line, with what to do', async () => {
   expect(lines(await check('alias/none'))).toEqual([expect.stringMatching(/^error .*has no key alias\/none/)])
 })
 
+test('a key that may not be looked at is an error where an ARN does not name it, and a warning where one does', async () => {
+  const key = aws.addKey()
+  restore()
+  restore = useEnv(envOf(aws.addIdentity({ policies: [] })))
+  expect(lines(await check(key.arn))).toEqual([expect.stringMatching(/^warning .*kms:DescribeKey/)])
+  const [, uuid = ''] = key.arn.split('/')
+  expect(lines(await check(uuid))).toEqual([expect.stringMatching(/^error .*kms:DescribeKey/)])
+})
+
 test('changes nothing and asks nobody but KMS', async () => {
   await check(aws.addKey().arn)
   expect(aws.operations).toEqual(['DescribeKey', 'GetKeyRotationStatus'])

@@ -7,6 +7,7 @@ import type { AwsSettings } from '../../../src/adapters/backends/aws/settings.js
 import { awsKeyId } from '../../../src/adapters/backends/aws/wrapper.js'
 import { createConfig } from '../../../src/container.js'
 import { outcomeOf } from '../../doubles/outcome.js'
+import { RecordingLogger } from '../../doubles/recording_logger.js'
 import { FakeAws } from '../../support/fakes/aws.js'
 import { iamPolicy, type FakeKey } from '../../support/fakes/aws/kms.js'
 import type { PolicyDocument } from '../../support/fakes/aws/policy.js'
@@ -80,21 +81,53 @@ test('the example config is valid and goes with the policies', async () => {
   })
 })
 
+function without(action: string): PolicyDocument {
+  const { Version, Statement } = policy(ofIdentity)
+  const less = Statement.map((one) => ({ ...one, Action: [one.Action].flat().filter((a) => a !== action) }))
+  return { Version, Statement: less }
+}
+
+/** An ARN says by itself which key it is. */
+const NOTHING = ['OK', DENIED, DENIED]
+
 describe('the policy of the identity', () => {
   test('is enough, with a key that leaves it to IAM', async () => {
     expect(await outcomes({ policies: [policy(ofIdentity)] })).toEqual(ALL)
   })
 
   test('has nothing to spare: without one action, what needs it is denied', async () => {
-    for (const action of ['kms:Encrypt', 'kms:Decrypt', 'kms:DescribeKey']) {
-      const { Version, Statement } = policy(ofIdentity)
-      const less = Statement.map((one) => ({
-        ...one,
-        Action: [one.Action].flat().filter((a) => a !== action),
-      }))
-      const got = await outcomes({ policies: [{ Version, Statement: less }] })
-      expect(got, action).toContain(DENIED)
+    for (const action of ['kms:Encrypt', 'kms:Decrypt']) {
+      expect(await outcomes({ policies: [without(action)] }), action).toContain(DENIED)
     }
+  })
+
+  test('that does not let us look at the key is enough where an ARN names it', async () => {
+    expect(await outcomes({ policies: [without('kms:DescribeKey')] })).toEqual(ALL)
+  })
+
+  test('that does not let us look at the key leaves a rotation to the next wrap, and says so once', async () => {
+    restore = useEnv(envOf(aws.addIdentity({ policies: [without('kms:DescribeKey')] })))
+    const logger = new RecordingLogger()
+    const wrapper = openOn(aws, kek.arn, { encryptionContext: CONTEXT }, { logger })
+    const old = await wrapper.wrap(randomBytes(32), within())
+    expect(old.keyId).toBe(awsKeyId(kek.arn, kek.materialId, CONTEXT))
+    expect(await wrapper.currentKeyId(within())).toBe(old.keyId)
+    kek.rotate()
+    expect(await wrapper.currentKeyId(within())).toBe(old.keyId)
+    const fresh = await wrapper.wrap(randomBytes(32), within())
+    expect(fresh.keyId).toBe(awsKeyId(kek.arn, kek.materialId, CONTEXT))
+    expect(fresh.keyId).not.toBe(old.keyId)
+    expect(await wrapper.currentKeyId(within())).toBe(fresh.keyId)
+    expect(await wrapper.unwrap(old, within())).toHaveLength(32)
+    const warned = logger.lines.filter(({ text }) => text.includes('kms:DescribeKey'))
+    expect(warned).toHaveLength(1)
+    await wrapper.close()
+  })
+
+  test('that does not let us look at the key is too little where something else names it', async () => {
+    const [, uuid = ''] = kek.arn.split('/')
+    const got = await outcomes({ policies: [without('kms:DescribeKey')] }, { keyId: uuid })
+    expect(got).toEqual([DENIED, DENIED, DENIED])
   })
 
   test('does not allow another encryption context, nor none', async () => {
@@ -107,12 +140,12 @@ describe('the policy of the identity', () => {
   test('does not allow another key', async () => {
     const policies = [policy(ofIdentity)]
     kek = aws.addKey()
-    expect(await outcomes({ policies })).toEqual([DENIED, DENIED, DENIED])
+    expect(await outcomes({ policies })).toEqual(NOTHING)
   })
 
   test('is nothing without the key: one that does not leave it to IAM denies', async () => {
     kek.policy = { Version: '2012-10-17', Statement: [] }
-    expect(await outcomes({ policies: [policy(ofIdentity)] })).toEqual([DENIED, DENIED, DENIED])
+    expect(await outcomes({ policies: [policy(ofIdentity)] })).toEqual(NOTHING)
   })
 })
 
@@ -124,7 +157,7 @@ describe('the policy of the key', () => {
 
   test('allows no other role, and no other context', async () => {
     kek.policy = policy(ofKey)
-    expect(await outcomes({ name: 'other', policies: [] })).toEqual([DENIED, DENIED, DENIED])
+    expect(await outcomes({ name: 'other', policies: [] })).toEqual(NOTHING)
     const change = { encryptionContext: { cluster: 'prod-2' } }
     expect(await outcomes({ name: 'kmsplugin', policies: [] }, change)).toEqual(['OK', DENIED, DENIED])
   })
@@ -140,9 +173,9 @@ describe('a key of another account', () => {
 
   test('is denied when one side does not', async () => {
     kek.policy = iamPolicy('111122223333')
-    expect(await outcomes({ account, policies: [policy(ofIdentity)] })).toEqual([DENIED, DENIED, DENIED])
+    expect(await outcomes({ account, policies: [policy(ofIdentity)] })).toEqual(NOTHING)
     kek.policy = policy(ofKeyForOther)
-    expect(await outcomes({ account, policies: [] })).toEqual([DENIED, DENIED, DENIED])
+    expect(await outcomes({ account, policies: [] })).toEqual(NOTHING)
   })
 })
 
@@ -154,6 +187,6 @@ test('a condition on whom we act for refuses the wrong cluster', async () => {
   const wish = { name: 'kmsplugin', policies: [] }
   expect(await outcomes(wish, { sourceArn })).toEqual(ALL)
   const other = sourceArn.replace('prod-1', 'prod-2')
-  expect(await outcomes(wish, { sourceArn: other })).toEqual([DENIED, DENIED, DENIED])
-  expect(await outcomes(wish)).toEqual([DENIED, DENIED, DENIED])
+  expect(await outcomes(wish, { sourceArn: other })).toEqual(NOTHING)
+  expect(await outcomes(wish)).toEqual(NOTHING)
 })

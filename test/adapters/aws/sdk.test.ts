@@ -1,4 +1,5 @@
 /** The SDK of AWS as a guest in this process: absent, silent, and with nothing left open. */
+import { silentLogger } from '../../../src/ports/logger.js'
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -32,7 +33,7 @@ test('without its package the backend says in one line what to install', async (
   const section = { backend: 'aws', keyId: aws.addKey().arn } as const
   const { clock, ...deps } = partsWith()
   const client = new AwsKmsClient(section, { clock, ...deps }, async () => loadSdk(absent))
-  const wrapper = new AwsKeyWrapper(client, clock, section)
+  const wrapper = new AwsKeyWrapper(client, clock, silentLogger, section)
   const error = asKmsError(await wrapper.currentKeyId(within()).catch((thrown: unknown) => thrown))
   expect(error.code).toBe('ERR_CONFIG_INVALID')
   expect(error.message).toMatch(/^[^\n]*@aws-sdk\/client-kms[^\n]*install[^\n]*$/)

@@ -1,4 +1,5 @@
 /** Values that aws-encryption-provider itself wrote open with the key in AWS KMS, and nothing that was altered does. */
+import { silentLogger } from '../../../src/ports/logger.js'
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { AwsKmsClient, type Opened } from '../../../src/adapters/backends/aws/client.js'
@@ -71,7 +72,7 @@ async function wrapperWith(
   const endpoint = aws.server.url
   const section = settings.parse({ backend: 'aws', keyId: kek.arn, endpoint, encryptionContext })
   const clock = createSystemClock()
-  const wrapper = new AwsKeyWrapper(makeClient(section), clock, section)
+  const wrapper = new AwsKeyWrapper(makeClient(section), clock, silentLogger, section)
   opened.push(wrapper)
   const whole = canaried(wrapper, clock, 10_000)
   ;(await whole.unwrap(await whole.wrap(randomBytes(32), within()), within())).fill(0)

@@ -2,7 +2,7 @@
 import type { KeyMetadata } from '@aws-sdk/client-kms'
 import { KmsError, type KmsErrorCode } from '../../../ports/errors.js'
 import { malformed } from '../remote/json_answer.js'
-import { isKeyArn } from './key_reference.js'
+import { isKeyArn, isMultiRegion } from './key_reference.js'
 
 /** The KEK as it was at one moment. */
 export interface KeyLook {
@@ -33,6 +33,16 @@ export function keyLook(metadata: KeyMetadata | undefined, service: string): Key
     origin: metadata.Origin ?? 'unknown',
     isMultiRegion: metadata.MultiRegion === true,
   }
+}
+
+/**
+ * What is taken to be true of a key that we may use and not look at: what it is not, its own operations say.
+ *
+ * @param materialId Of the last blob that opened.
+ */
+export function unseen(arn: string, materialId: string | undefined): KeyLook {
+  const known = { arn, materialId, isEnabled: true, isMultiRegion: isMultiRegion(arn) }
+  return { ...known, state: 'unknown', usage: USAGE, spec: SPEC, origin: 'unknown' }
 }
 
 /** States in which a key does not encrypt, and what to do. */

@@ -12,9 +12,10 @@ import {
   type WrappedDek,
 } from '../../../ports/key_wrapper.js'
 import { keyIdOf } from '../identity.js'
+import type { Logger } from '../../../ports/logger.js'
 import { untilAborted } from '../remote/credential.js'
 import type { AwsKmsClient } from './client.js'
-import { assertUsable, type KeyLook } from './key_look.js'
+import { assertUsable, unseen, type KeyLook } from './key_look.js'
 import { isAlias, isKeyArn, isMultiRegion, regionOf } from './key_reference.js'
 import { nativeError } from './native.js'
 import type { AwsSettings } from './settings.js'
@@ -40,10 +41,16 @@ export class AwsKeyWrapper implements KeyWrapper {
   readonly #isAlias: boolean
   readonly #context: EncryptionContext
   #seen: { readonly arn: string; readonly atMs: number } | undefined
+  /** Of the last blob of ours that opened, for a key that may not be looked at. */
+  #materialId: string | undefined
+  #hasWarned = false
+  readonly #logger: Logger
   /** A look for the sake of opening, shared by all who wait for it. */
   #sharedLook: Promise<KeyLook> | undefined
 
-  constructor(client: AwsKmsClient, clock: Clock, { keyId, region, encryptionContext = {} }: AwsSettings) {
+  constructor(client: AwsKmsClient, clock: Clock, logger: Logger, settings: AwsSettings) {
+    const { keyId, region, encryptionContext = {} } = settings
+    this.#logger = logger
     this.#client = client
     this.#clock = clock
     this.#keyId = keyId
@@ -117,9 +124,25 @@ export class AwsKeyWrapper implements KeyWrapper {
   }
 
   async #look(options: Pick<CallOptions, 'signal'>): Promise<KeyLook> {
-    const key = await this.#client.describe(options)
+    const key = await this.#client.describe(options).catch((error: unknown) => this.#unseen(error))
     this.#seen = { arn: key.arn, atMs: this.#clock.nowMs() }
     return key
+  }
+
+  /**
+   * Whoever comes from a plugin that never looked may lack the right to: an ARN names its key all the same, and what we
+   * wrap tells its material.
+   */
+  #unseen(error: unknown): KeyLook {
+    const isDenied = error instanceof KmsError && error.code === 'ERR_ACCESS_DENIED'
+    if (!isDenied || !isKeyArn(this.#keyId)) throw error
+    if (!this.#hasWarned) {
+      const text =
+        'no right to kms:DescribeKey: a rotation of the key is noticed within the hour instead of at the next probe; grant it'
+      this.#logger.warn(text, { keyId: this.#keyId })
+    }
+    this.#hasWarned = true
+    return unseen(this.#keyId, this.#materialId)
   }
 
   /** Thousands of values may wait for it when the plugin has just started; none of them may end it for the others. */
@@ -173,6 +196,7 @@ export class AwsKeyWrapper implements KeyWrapper {
     const isSame = opened.dek.length === dek.length && timingSafeEqual(opened.dek, dek)
     opened.dek.fill(0)
     if (!isSame) throw unverified()
+    this.#materialId = opened.materialId
     return opened.materialId
   }
 

@@ -104,7 +104,7 @@ export const aws: Peer = {
   differs: [
     'Its README writes some flags with one dash, which its program does not read; here both work.',
     'Its image starts `/go-runner` with the program behind it. A pod with `args: [/aws-encryption-provider, …]` keeps that line; of `command: [/go-runner, …, /aws-encryption-provider, …]` all before the program goes away: the log is written to stderr.',
-    'It takes its credentials from where the SDK of AWS looks: so do we. It needs `kms:DescribeKey` beside `kms:Encrypt` and `kms:Decrypt`: see [aws.md](aws.md).',
+    'It takes its credentials from where the SDK of AWS looks: so do we. Where the key is an alias or a bare id, it needs `kms:DescribeKey` beside `kms:Encrypt` and `kms:Decrypt`: see [aws.md](aws.md).',
     'Where `AWS_PROFILE` is set beside `AWS_ACCESS_KEY_ID`, the SDK there takes the keys, and ours the profile: unset one. `AWS_ACCESS_KEY`, `AWS_SECRET_KEY` and `AWS_DEFAULT_PROFILE` are older names that only the SDK there reads.',
     'One health server tells of all keys: `--healthz-path` answers 503 while one of them fails, whatever its API, where there the first key may hide the others. `--livez-path` is this process alone. Its README has `/healthz` in `livenessProbe`: put `/livez` there first, or an outage of AWS KMS, or one of several keys that is disabled, restarts the plugin again and again, and with it goes what it could still open.',
     'What stands at the path of the socket is replaced only when it is a dead socket of ours.',
