@@ -83,16 +83,20 @@ export class ForeignValues {
     this.#answers.clear()
   }
 
-  async #open({ value, candidates }: FoundForeign, options: CallOptions): Promise<Uint8Array> {
+  async #open({ format, value, candidates }: FoundForeign, options: CallOptions): Promise<Uint8Array> {
     const failures: KmsError[] = []
+    const opened: Uint8Array[] = []
     for (const { key, decoder } of candidates) {
       try {
-        return await this.#openWith(key, decoder.plan(value), options)
+        const plan = decoder.plan(value)
+        const plaintext = await this.#openWith(key, plan, options)
+        if (plan.opensUnderAnyKey !== true) return plaintext
+        opened.push(plaintext)
       } catch (thrown) {
         failures.push(asKmsError(thrown))
       }
     }
-    throw worstOf(failures)
+    return onlyOne(format, opened, failures)
   }
 
   async #openWith(key: DecodingKey, plan: OpeningPlan, options: CallOptions): Promise<Uint8Array> {
@@ -175,6 +179,24 @@ function find(keys: readonly DecodingKey[], value: StoredValue): FoundForeign | 
     return { format, value, candidates }
   }
   return undefined
+}
+
+/**
+ * What all keys that can open the value agree on. One that could not be asked might not have agreed.
+ *
+ * @param opened Wiped, where nothing is returned.
+ */
+function onlyOne(format: string, opened: readonly Uint8Array[], failures: readonly KmsError[]): Uint8Array {
+  const [first, ...others] = opened
+  if (first === undefined) throw worstOf(failures)
+  const outage = failures.find(({ fault }) => fault === 'backend')
+  const isClear = others.every((other) => Buffer.compare(first, other) === 0)
+  for (const other of others) other.fill(0)
+  if (outage === undefined && isClear) return first
+  first.fill(0)
+  if (outage !== undefined) throw outage
+  const text = `${opened.length} keys open the value to different bytes, and nothing in it tells whose it is; list ${format} under one of them`
+  throw new KmsError('ERR_CONFIG_INVALID', text)
 }
 
 /** That of the key whose value it is, if one could not look; else the last word on the value. */
