@@ -26,6 +26,8 @@ RUN chmod 0755 /app/dist/main.js && for name in aws-encryption-provider vault-ku
     okms-k8s-encryption-provider; do ln -s /app/dist/main.js /$name; done
 # The folders that the node mounts over: ours, and closed to others. /var/lib/kmsplugin is server.stateDir.
 RUN install -d -m 0700 -o 65532 -g 65532 /run/kmsplugin /etc/kmsplugin /var/lib/kmsplugin
+# As in the images of those plugins: what a flag names without a leading slash is found from here.
+WORKDIR /
 USER 65532:65532
 ENTRYPOINT ["node", "/app/dist/main.js"]
 CMD ["serve"]

@@ -1,13 +1,20 @@
 /**
  * Opens what another plugin sealed: finds the one format of a value, asks the key that lists it, never tries all.
  */
-import { createHash } from 'node:crypto'
+import { createHash, createSecretKey, type KeyObject } from 'node:crypto'
 import type { Clock } from '../ports/clock.js'
 import { asKmsError, KmsError } from '../ports/errors.js'
-import type { ForeignDecoder, NativeCiphertext, OpeningPlan, Sign, StoredValue } from '../ports/foreign.js'
+import {
+  signsOf,
+  type ForeignDecoder,
+  type NativeCiphertext,
+  type OpeningPlan,
+  type StoredValue,
+} from '../ports/foreign.js'
 import type { CallOptions, KeyWrapper } from '../ports/key_wrapper.js'
 import type { Metrics } from '../ports/metrics.js'
 import { ExpiringCache, type CachePolicy } from './expiring_cache.js'
+import { inTurn } from './in_turn.js'
 import { SingleFlight } from './single_flight.js'
 
 /** A key of the configuration and the formats that it decodes. */
@@ -30,14 +37,13 @@ export interface FoundForeign {
   readonly candidates: readonly Candidate[]
 }
 
-const SIGNS: readonly Sign[] = ['annotation', 'keyId', 'bytes']
-
 export class ForeignValues {
   readonly #keys: readonly DecodingKey[]
+  readonly #clock: Clock
   readonly #metrics: Metrics
   /** Answers that open many values, as long as a DEK would be held. */
-  readonly #answers: ExpiringCache<Buffer>
-  readonly #flights: SingleFlight<Buffer>
+  readonly #answers: ExpiringCache<KeyObject>
+  readonly #flights: SingleFlight<KeyObject>
 
   /** @param timeoutMs How long the question behind a reusable answer may take, retries included. */
   constructor(
@@ -48,6 +54,7 @@ export class ForeignValues {
     metrics: Metrics,
   ) {
     this.#keys = keys
+    this.#clock = clock
     this.#metrics = metrics
     this.#answers = new ExpiringCache(policy, clock)
     this.#flights = new SingleFlight(clock, timeoutMs)
@@ -59,7 +66,7 @@ export class ForeignValues {
   }
 
   /**
-   * Opens. Where several keys list the format, the next is asked when the value is not of the one before.
+   * Opens. Where several keys list the format, the next is asked when the one before has not opened the value.
    *
    * @returns The plaintext, which the caller owns and wipes.
    */
@@ -84,26 +91,41 @@ export class ForeignValues {
   }
 
   async #open({ format, value, candidates }: FoundForeign, options: CallOptions): Promise<Uint8Array> {
-    const failures: KmsError[] = []
-    const opened: Uint8Array[] = []
+    const held = candidates.length > 1 ? this.#openHeld(value, candidates) : undefined
+    if (held !== undefined) return held
+    const ways = candidates.map(
+      ({ key, decoder }) =>
+        async () =>
+          this.#openWith(key, decoder.plan(value), options),
+    )
+    if (ways.length > 1 && candidates.some(({ decoder }) => opensUnderAnyKey(decoder, value))) {
+      return agreed(format, await Promise.allSettled(ways.map(async (way) => way())))
+    }
+    try {
+      return await inTurn(this.#clock, options.deadlineMs, ways)
+    } catch (thrown) {
+      throw worstOf(thrown instanceof AggregateError ? (thrown.errors as unknown[]) : [thrown])
+    }
+  }
+
+  /** By an answer that is held, whosever it is: no other key is asked before. What fails here fails again in its turn. */
+  #openHeld(value: StoredValue, candidates: readonly Candidate[]): Uint8Array | undefined {
     for (const { key, decoder } of candidates) {
       try {
         const plan = decoder.plan(value)
-        const plaintext = await this.#openWith(key, plan, options)
-        if (plan.opensUnderAnyKey !== true) return plaintext
-        opened.push(plaintext)
-      } catch (thrown) {
-        failures.push(asKmsError(thrown))
+        const question = reusableQuestion(plan)
+        const held = question === undefined ? undefined : this.#answers.get(nameOf(key.name, question))
+        if (held !== undefined) return finished(plan, held)
+      } catch {
+        continue
       }
     }
-    return onlyOne(format, opened, failures)
+    return undefined
   }
 
   async #openWith(key: DecodingKey, plan: OpeningPlan, options: CallOptions): Promise<Uint8Array> {
-    const [only, ...others] = plan.questions
-    if (plan.isReusable === true && only !== undefined && others.length === 0) {
-      return this.#openReusing(key, only, plan, options)
-    }
+    const reusable = reusableQuestion(plan)
+    if (reusable !== undefined) return this.#openReusing(key, reusable, plan, options)
     const answers: Uint8Array[] = []
     try {
       for (const question of plan.questions) answers.push(await this.#ask(key, question, options))
@@ -121,16 +143,16 @@ export class ForeignValues {
   ): Promise<Uint8Array> {
     const name = nameOf(key.name, question)
     const held = this.#answers.get(name)
-    if (held !== undefined) return plan.finish([held])
+    if (held !== undefined) return finished(plan, held)
     const answer = await this.#flights.join(name, options, async (flight) => {
       const secret = await this.#ask(key, question, flight)
       try {
-        return Buffer.from(secret)
+        return createSecretKey(secret)
       } finally {
         secret.fill(0)
       }
     })
-    const plaintext = plan.finish([answer])
+    const plaintext = finished(plan, answer)
     // Only what has opened a value is kept.
     this.#answers.put(name, answer)
     return plaintext
@@ -163,13 +185,27 @@ export class ForeignValues {
   }
 }
 
+/** The only question of a plan, where its answer opens many values. */
+function reusableQuestion(plan: OpeningPlan): NativeCiphertext | StoredValue | undefined {
+  const [only, ...others] = plan.questions
+  return plan.isReusable === true && others.length === 0 ? only : undefined
+}
+
+/** Each gets a copy of its own, which nobody else still needs when it is wiped. */
+function finished(plan: OpeningPlan, held: KeyObject): Uint8Array {
+  const answer = held.export()
+  try {
+    return plan.finish([answer])
+  } finally {
+    answer.fill(0)
+  }
+}
+
 function find(keys: readonly DecodingKey[], value: StoredValue): FoundForeign | undefined {
-  // Whoever writes annotations is known by them: guessing by first bytes would ask a key about what is not its own.
-  const signs = Object.keys(value.annotations).length === 0 ? SIGNS.slice(1) : SIGNS.slice(0, 1)
   const all = keys.flatMap((key) =>
     key.decoders.map((decoder) => ({ key, decoder, sign: decoder.recognize(value) })),
   )
-  for (const sign of signs) {
+  for (const sign of signsOf(value)) {
     const first = all.find((candidate) => candidate.sign === sign)
     if (first === undefined) continue
     const { format } = first.decoder
@@ -181,15 +217,23 @@ function find(keys: readonly DecodingKey[], value: StoredValue): FoundForeign | 
   return undefined
 }
 
-/**
- * What all keys that can open the value agree on. One that could not be asked might not have agreed.
- *
- * @param opened Wiped, where nothing is returned.
- */
-function onlyOne(format: string, opened: readonly Uint8Array[], failures: readonly KmsError[]): Uint8Array {
+function opensUnderAnyKey(decoder: ForeignDecoder, value: StoredValue): boolean {
+  try {
+    return decoder.plan(value).opensUnderAnyKey === true
+  } catch {
+    return false
+  }
+}
+
+/** What all keys that can open the value agree on. One that could not be asked might not have agreed. */
+function agreed(format: string, outcomes: readonly PromiseSettledResult<Uint8Array>[]): Uint8Array {
+  const opened = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+  const thrown = outcomes.flatMap((outcome) =>
+    outcome.status === 'rejected' ? [outcome.reason as unknown] : [],
+  )
   const [first, ...others] = opened
-  if (first === undefined) throw worstOf(failures)
-  const outage = failures.find(({ fault }) => fault === 'backend')
+  if (first === undefined) throw worstOf(thrown)
+  const outage = thrown.map(asKmsError).find(({ fault }) => fault === 'backend')
   const isClear = others.every((other) => Buffer.compare(first, other) === 0)
   for (const other of others) other.fill(0)
   if (outage === undefined && isClear) return first
@@ -200,7 +244,8 @@ function onlyOne(format: string, opened: readonly Uint8Array[], failures: readon
 }
 
 /** That of the key whose value it is, if one could not look; else the last word on the value. */
-function worstOf(failures: readonly KmsError[]): KmsError {
+function worstOf(thrown: readonly unknown[]): KmsError {
+  const failures = thrown.map(asKmsError)
   const isUnknown = ({ code }: KmsError) => code === 'ERR_KEY_UNKNOWN'
   return (
     failures.find((error) => error.fault !== 'data' && !isUnknown(error)) ??

@@ -47,6 +47,16 @@ export interface OpeningPlan {
 /** By what a format knows a value of its own, the surest first. */
 export type Sign = 'annotation' | 'keyId' | 'bytes'
 
+const SIGNS: readonly Sign[] = ['annotation', 'keyId', 'bytes']
+
+/**
+ * By which signs a value may be known, the surest first. Whoever writes annotations is known by them: guessing by first
+ * bytes would take what is nobody's for a format's own.
+ */
+export function signsOf({ annotations }: StoredValue): readonly Sign[] {
+  return Object.keys(annotations).length === 0 ? SIGNS.slice(1) : SIGNS.slice(0, 1)
+}
+
 /** One format as one key of the configuration opens it. */
 export interface ForeignDecoder {
   /** The format's name, as in `decode` and in metrics. */

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { KmsError } from '../../src/ports/errors.js'
-import type { ForeignDecoder } from '../../src/ports/foreign.js'
+import type { ForeignDecoder, NativeCiphertext, OpeningPlan } from '../../src/ports/foreign.js'
 import { buildProvedCore, type Core, type CoreSettings } from '../doubles/core.js'
 import { FaultyKeyWrapper } from '../doubles/faulty_key_wrapper.js'
 import { ManualClock, settled } from '../doubles/manual_clock.js'
@@ -190,6 +190,53 @@ describe('several keys with the same format', () => {
     expect(await outcomeOf(decrypt(core, ofPrimary))).toBe('ERR_BACKEND_UNREACHABLE')
   })
 
+  test('one that hangs leaves the others their part of the time', async () => {
+    const core = await coreThatDecodes([[toyFormat('toy')], [toyFormat('toy')], [toyFormat('toy')]])
+    const value = sealedBy(core.decryptOnly[1]!, 'toy:', Buffer.from('seed'))
+    core.primary.hold('decryptNative')
+    core.decryptOnly[0]!.hold('decryptNative')
+    const opened = outcomeOf(decrypt(core, value))
+    await core.clock.advance(2500)
+    expect(await opened).toBe('OK')
+    const lost = outcomeOf(decrypt(core, sealedBy(core.primary, 'toy:', Buffer.from('seed'))))
+    await core.clock.advance(2500)
+    expect(await lost).toBe('ERR_DEADLINE_EXCEEDED')
+  })
+
+  test('one that is slow has all the time of the request all the same', async () => {
+    const settings = { callTimeoutMs: 2500 }
+    const core = await coreThatDecodes([[toyFormat('toy')], [toyFormat('toy')], [toyFormat('toy')]], settings)
+    core.primary.latencyMs = () => 2400
+    const opened = outcomeOf(decrypt(core, sealedBy(core.primary, 'toy:', Buffer.from('seed'))))
+    await core.clock.advance(2400)
+    expect(await opened).toBe('OK')
+  })
+
+  test('the plaintext of one that answers after another is wiped', async () => {
+    const made: Uint8Array[] = []
+    const watched = (questions: OpeningPlan['questions']): ForeignDecoder => ({
+      ...toyFormat('toy'),
+      plan: () => ({
+        questions,
+        finish: () => {
+          const plaintext = Buffer.from('seed')
+          made.push(plaintext)
+          return plaintext
+        },
+      }),
+    })
+    const questions: NativeCiphertext[] = []
+    const settings = { callTimeoutMs: 2500 }
+    const core = await coreThatDecodes([[watched(questions)], [watched([])]], settings)
+    questions.push({ bytes: core.primary.encryptNative(Buffer.from('seed')) })
+    const release = core.primary.hold('decryptNative')
+    const opened = decrypt(core, Buffer.from('toy:'))
+    await core.clock.advance(1250)
+    expect(Buffer.from(await opened).toString()).toBe('seed')
+    await release()
+    expect(made.map((plaintext) => Buffer.from(plaintext).toString())).toEqual(['seed', '\0\0\0\0'])
+  })
+
   test('that a format on another key does not list is not asked', async () => {
     const core = await coreThatDecodes([[], [toyFormat('toy')]])
     await decrypt(core, sealedBy(core.decryptOnly[0]!, 'toy:', Buffer.from('seed')))
@@ -282,6 +329,46 @@ describe('an answer that opens many values', () => {
     for (let turn = 0; turn < 2; turn += 1)
       expect(await outcomeOf(decrypt(core, value))).toBe('ERR_DECRYPTION_FAILED')
     expect(core.primary.calls.decryptNative).toBe(2)
+  })
+
+  test('is left in no buffer that a format was given, whether the value opened or not', async () => {
+    const given: Uint8Array[] = []
+    const watched: ForeignDecoder = {
+      ...reusable(),
+      plan: ({ ciphertext }) => ({
+        questions: [{ bytes: ciphertext.subarray(4, 36) }],
+        isReusable: true,
+        finish: ([answer = Buffer.alloc(0)]) => {
+          given.push(answer)
+          if (ciphertext.length > 36) throw new KmsError('ERR_DECRYPTION_FAILED', 'does not authenticate')
+          return Buffer.from(answer)
+        },
+      }),
+    }
+    const core = await coreThatDecodes([[watched]])
+    const good = sealedBy(core.primary, 'toy:', Buffer.from('seed'))
+    const bad = Buffer.concat([good, Buffer.of(1)])
+    const open = core.primary.hold('decryptNative')
+    const storm = [bad, good, bad, good].map(async (value) => outcomeOf(decrypt(core, value)))
+    await open()
+    const refused = 'ERR_DECRYPTION_FAILED'
+    expect(await Promise.all(storm)).toEqual([refused, 'OK', refused, 'OK'])
+    expect(Buffer.from(await decrypt(core, good)).toString()).toBe('seed')
+    expect(await outcomeOf(decrypt(core, bad))).toBe(refused)
+    expect(core.primary.calls.decryptNative).toBe(1)
+    expect(given.map((answer) => Buffer.from(answer).toString())).toEqual(given.map(() => '\0\0\0\0'))
+  })
+
+  test('is used while it is held before any other key is asked, or waited for', async () => {
+    const core = await coreThatDecodes([[reusable()], [reusable()]])
+    const value = sealedBy(core.decryptOnly[0]!, 'toy:', Buffer.from('seed'))
+    await decrypt(core, value)
+    core.primary.hold('decryptNative')
+    let outcome = 'pending'
+    void outcomeOf(decrypt(core, value)).then((code) => (outcome = code))
+    await settled()
+    expect(outcome).toBe('OK')
+    expect(core.primary.calls.decryptNative).toBe(1)
   })
 
   test('with no cache every value asks', async () => {

@@ -102,6 +102,21 @@ describe('number', () => {
     expect(await outcomeOf(wrapper.currentKeyId({ deadlineMs: clock.nowMs() + 1 }))).toBe('OK')
   })
 
+  test('values of another plugin, however many wait, take no place from our own and from the probe', async () => {
+    const { inner, wrapper, later } = limitedWrapper()
+    const wrapped = await wrapper.wrap(Buffer.alloc(32, 7), { deadlineMs: later })
+    const native = { bytes: inner.encryptNative(Buffer.from('seed')) }
+    const release = inner.hold('decryptNative')
+    const calls = Array.from({ length: MAX_CALLS_IN_FLIGHT + 1 }, async () =>
+      outcomeOf(wrapper.decryptNative?.(native, { deadlineMs: later }) ?? Promise.reject(new Error())),
+    )
+    expect(await calls.at(-1)).toBe('ERR_QUEUE_FULL')
+    expect(await outcomeOf(wrapper.currentKeyId({ deadlineMs: later }))).toBe('OK')
+    expect(await outcomeOf(wrapper.unwrap(wrapped, { deadlineMs: later }))).toBe('OK')
+    await release()
+    expect(new Set(await Promise.all(calls.slice(0, -1)))).toEqual(new Set(['OK']))
+  })
+
   test('calls that failed or timed out make room again', async () => {
     const { clock, inner, wrapper, later } = limitedWrapper()
     inner.hold('currentKeyId')

@@ -21,15 +21,22 @@ export const commands: readonly Command[] = [serve, check, status, keygen, inspe
 
 /**
  * The command line of a call of `program`: a link that has the name of another plugin, as the pods of that plugin
- * call it, stands for the command of that name.
+ * call it, stands for the command of that name. So does the path of its program as the first argument: pods hand it to
+ * the launcher that starts the image of aws-encryption-provider.
  *
  * @param program The path by which the program was called.
  */
 export function calledBy(program: string, argv: readonly string[]): readonly string[] {
-  const name = basename(program)
-  return commands.some((command) => command.foreign !== undefined && command.name === name)
-    ? [name, ...argv]
-    : argv
+  const name = foreignName(program)
+  if (name !== undefined) return [name, ...argv]
+  const [first = '', ...rest] = argv
+  const handed = first.startsWith('/') ? foreignName(first) : undefined
+  return handed === undefined ? argv : [handed, ...rest]
+}
+
+function foreignName(path: string): string | undefined {
+  const name = basename(path)
+  return commands.find((command) => command.foreign !== undefined && command.name === name)?.name
 }
 
 /**

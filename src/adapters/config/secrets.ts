@@ -12,6 +12,9 @@ const MASK = '********'
 const lastWord =
   /(^| )(pin|password|passphrase|secret|token|jwt|credentials?|secret ?id|(api|access|private|secret) ?key)$/
 
+/** Mappings whose names the operator chooses, and whose values AWS writes into its log: no secrets, whatever they are called. */
+const named = ['encryptionContext']
+
 /** A file by its absolute path, or an environment variable by its name. */
 const reference = /^(file:\/.+|env:[A-Za-z_][A-Za-z0-9_]*)$/s
 
@@ -27,6 +30,7 @@ export function apiKeyIn(file: string): string {
 export function secretMistakes(settings: object, path: readonly string[]): Mistake[] {
   return Object.entries(settings).flatMap(([name, value]: [string, unknown]) => {
     const here = [...path, name]
+    if (named.includes(name)) return []
     if (isSecret(name)) return mayStand(name, value) ? [] : [{ path: here, text: secretText(value) }]
     return typeof value === 'object' && value !== null ? secretMistakes(value, here) : []
   })
@@ -39,7 +43,7 @@ function secretText(value: unknown): string {
 
 /** A copy of the settings of a key in which every secret that is no reference reads {@link MASK}. */
 export function masked(value: unknown, name = ''): unknown {
-  if (value === undefined) return undefined
+  if (value === undefined || named.includes(name)) return value
   if (isSecret(name)) return mayStand(name, value) ? value : MASK
   if (Array.isArray(value)) return value.map((item) => masked(item))
   if (typeof value !== 'object' || value === null) return value

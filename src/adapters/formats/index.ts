@@ -1,5 +1,5 @@
 /** THE registration table: one line per format of another plugin. Their order decides nothing. */
-import type { DescribeForeign, Sign } from '../../ports/foreign.js'
+import { signsOf, type DescribeForeign } from '../../ports/foreign.js'
 import { awsEncryptionProvider } from './aws_encryption_provider.js'
 import { azureKubernetesKms } from './azure_kubernetes_kms.js'
 import { erased, type AnyFormat } from './format.js'
@@ -31,11 +31,9 @@ export function formatOfName(name: string): AnyFormat | undefined {
   return formats.find((format) => format.name === name)
 }
 
-const SIGNS: readonly Sign[] = ['annotation', 'keyId', 'bytes']
-
 /** Explains by the format that knows the value by the surest sign. */
 export const describeForeign: DescribeForeign = (value) => {
-  for (const sign of SIGNS) {
+  for (const sign of signsOf(value)) {
     const format = formats.find((candidate) => candidate.recognize(value) === sign)
     if (format !== undefined) {
       return { format: format.name, writtenBy: format.writtenBy, ...format.explain(value) }

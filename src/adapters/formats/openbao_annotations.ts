@@ -20,7 +20,7 @@ const SHOWN_LENGTH = 100
 const HASH = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/
 const KEY_ID = /^obk2\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/
 
-/** Its seven annotations, before {@link DOMAIN}, each with what its value looks like. */
+/** The seven annotations that it always writes, before {@link DOMAIN}, each with what its value looks like. */
 const forms = {
   provider: new RegExp(`^${PROVIDER}$`),
   'key-id-hash': HASH,
@@ -32,7 +32,12 @@ const forms = {
   'aad-version': new RegExp(`^${AAD_VERSION}$`),
 } as const
 
-export type OpenBaoAnnotations = Readonly<Record<keyof typeof forms, string>>
+/** Only there, and then bound, where `openbao.namespace` of its configuration is set. */
+const NAMESPACE_HASH = 'openbao-namespace-hash'
+
+export type OpenBaoAnnotations = Readonly<
+  Record<keyof typeof forms, string> & Partial<Record<typeof NAMESPACE_HASH, string>>
+>
 
 /** What its configuration says and no value does, to the letter. */
 export interface OpenBaoNames {
@@ -50,21 +55,22 @@ export function isOfOpenBao({ annotations }: StoredValue): boolean {
 
 /** Those that are there, by the name before the domain, whatever they say; one line each. */
 export function shownAnnotations(value: StoredValue): { label: string; value: string }[] {
-  return Object.keys(forms).flatMap((label) => {
+  return [...Object.keys(forms), NAMESPACE_HASH].flatMap((label) => {
     const text = textAt(value, label)
     return text === undefined ? [] : [{ label, value: printable(text) }]
   })
 }
 
 /**
- * All seven, in their form; others are not looked at, as the plugin does not.
+ * All seven and that of the namespace, in their form; others are not looked at, as the plugin does not.
  *
  * @throws {KmsError} `ERR_MALFORMED_ENVELOPE`; `ERR_KEY_ID_MISMATCH`: they belong to another key id.
  */
 export function readAnnotations(value: StoredValue): OpenBaoAnnotations {
   if (value.keyId === undefined || !KEY_ID.test(value.keyId))
     throw malformed('the key id is not obk2. and a hash')
-  const read = Object.entries(forms).map(([label, form]) => {
+  const optional = textAt(value, NAMESPACE_HASH) === undefined ? {} : { [NAMESPACE_HASH]: HASH }
+  const read = Object.entries<RegExp>({ ...forms, ...optional }).map(([label, form]) => {
     const text = textAt(value, label)
     if (text === undefined || !form.test(text)) {
       throw malformed(`the annotation ${label}${DOMAIN} is missing or not of its form`)
@@ -94,6 +100,7 @@ export function assertOurs(
 
 /** JSON in this order, as Go writes it. */
 export function associatedData(annotations: OpenBaoAnnotations, names: OpenBaoNames): Uint8Array {
+  const { [NAMESPACE_HASH]: namespaceHash } = annotations
   return goJson({
     aad_version: AAD_VERSION,
     purpose: PURPOSE,
@@ -101,6 +108,7 @@ export function associatedData(annotations: OpenBaoAnnotations, names: OpenBaoNa
     provider_name: names.providerName,
     cluster_id_hash: hashOf(names.clusterId),
     openbao_instance_hash: hashOf(names.instanceId),
+    ...(namespaceHash !== undefined && { openbao_namespace_hash: namespaceHash }),
     transit_mount_hash: annotations['transit-mount-hash'],
     transit_key_hash: annotations['transit-key-hash'],
     key_id_hash: annotations['key-id-hash'],

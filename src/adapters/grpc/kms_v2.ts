@@ -51,7 +51,8 @@ export function kmsV2(service: KmsService, deps: UnaryDeps): UntypedServiceImple
       handle: async ({ ciphertext, keyId, annotations }, options, log) => {
         checkDecrypt(ciphertext, keyId, annotations)
         if (isKeyId(keyId)) log({ keyId })
-        return { plaintext: await service.decrypt({ ciphertext, keyId, annotations }, options) }
+        const stored = { ciphertext, keyId, annotations: bytesOf(annotations) }
+        return { plaintext: await service.decrypt(stored, options) }
       },
     }),
   }
@@ -70,6 +71,12 @@ function checkDecrypt(ciphertext: Buffer, keyId: string, annotations: V2DecryptR
   if (annotationBytes > ANNOTATIONS_MAX_BYTES) {
     throw invalid(`annotations have at most ${ANNOTATIONS_MAX_BYTES} bytes together`)
   }
+}
+
+function bytesOf(annotations: V2DecryptRequest['annotations']): Record<string, Uint8Array> {
+  return Object.fromEntries(
+    Object.entries(annotations).map(([name, value]) => [name, Uint8Array.from(value)] as const),
+  )
 }
 
 function invalid(text: string): KmsError {

@@ -12,7 +12,8 @@ export interface V2DecryptRequest {
   readonly ciphertext: Buffer
   readonly uid: string
   readonly keyId: string
-  readonly annotations: Readonly<Record<string, Buffer>>
+  /** Numbers, of which there are none, where an entry has no value: protobuf.js has no other empty `bytes` in a map. */
+  readonly annotations: Readonly<Record<string, Buffer | readonly number[]>>
 }
 
 export interface V2StatusResponse {

@@ -66,7 +66,8 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
 
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(cannotListen(host, port, error)))
-    server.listen({ host, port }, resolve)
+    // Without a host Node.js takes :: for both IPv6 and IPv4, and IPv4 alone on a machine that has no IPv6.
+    server.listen(host === '::' ? { port } : { host, port }, resolve)
   })
   // accept() may fail later; without a listener that would end the process.
   server.on('error', (error) =>

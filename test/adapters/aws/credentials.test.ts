@@ -325,6 +325,14 @@ describe('the region', () => {
     expect(regions()).toEqual(['eu-west-1'])
   })
 
+  test('is that of AWS_DEFAULT_REGION, before the profile, where AWS_REGION is not set', async () => {
+    const env = { AWS_CONFIG_FILE: files.write('config', '[default]\nregion = us-east-1\n') }
+    await byId({ ...env, AWS_DEFAULT_REGION: 'eu-west-1', AWS_REGION: '' }).currentKeyId(within())
+    expect(regions()).toEqual(['eu-west-1'])
+    await byId({ ...env, AWS_DEFAULT_REGION: 'us-east-1', AWS_REGION: 'eu-west-1' }).currentKeyId(within())
+    expect(regions()).toEqual(['eu-west-1', 'eu-west-1'])
+  })
+
   test('is that of the profile', async () => {
     const file = files.write('config', '[default]\nregion = eu-west-1\n')
     await byId({ AWS_CONFIG_FILE: file }).currentKeyId(within())

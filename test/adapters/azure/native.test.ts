@@ -188,6 +188,25 @@ describe('a refusal', () => {
     expect(messages.size).toBe(1)
   })
 
+  test('of RSA1_5 is the same for a right padding round anything but 32 bytes, so that no metric tells', async () => {
+    const wrapper = openWith({ keyVersion: first.version })
+    const bad = Buffer.from(madeBy(first, 'RSA1_5').bytes)
+    bad.writeUInt8(bad.readUInt8(99) ^ 1, 99)
+    const messages = new Set<string>()
+    for (const bytes of [
+      bad,
+      ...[0, 1, 31, 33, 245].map((length) => first.wrap('RSA1_5', Buffer.alloc(length, 7))!),
+    ]) {
+      const call = wrapper.decryptNative({ bytes, algorithm: 'RSA1_5' }, within())
+      expect(await outcomeOf(call)).toBe('ERR_DECRYPTION_FAILED')
+      messages.add(await call.then(() => '', String))
+    }
+    expect(messages.size).toBe(1)
+    const bytes = first.wrap('RSA-OAEP-256', Buffer.alloc(33, 7))!
+    const longer = await wrapper.decryptNative({ bytes, algorithm: 'RSA-OAEP-256' }, within())
+    expect(longer).toHaveLength(33)
+  })
+
   test.each([
     ['a version that is disabled', 'ERR_KEY_DISABLED', () => void (first.enabled = false)],
     ['a right that is missing', 'ERR_ACCESS_DENIED', () => void fake.rights.delete('decrypt')],

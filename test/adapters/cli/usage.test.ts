@@ -54,6 +54,13 @@ describe('a link with the name of another plugin', () => {
     (name) => expect(calledBy(`/${name}`, ['--debug'])).toEqual([name, '--debug']),
   )
 
+  test('a pod that hands the path of the program to the launcher of its image (/go-runner) keeps that line', () => {
+    const argv = ['/aws-encryption-provider', '--key=k']
+    expect(calledBy('/app/dist/main.js', argv)).toEqual(['aws-encryption-provider', '--key=k'])
+    expect(calledBy('/app/dist/main.js', ['/serve'])).toEqual(['/serve'])
+    expect(calledBy('/aws-encryption-provider', argv)).toEqual(['aws-encryption-provider', ...argv])
+  })
+
   test.each(['/app/dist/main.js', '/usr/bin/kmsplugin', '/serve', ''])('%j is our own program', (program) =>
     expect(calledBy(program, ['serve'])).toEqual(['serve']),
   )

@@ -94,12 +94,18 @@ describe('secrets', () => {
     'spin: x',
     'maxTokens: 5',
     'keyLabel: x',
+    'encryptionContext: {cluster-secret: x, token: y}',
   ])('%s is accepted', async (line) => {
     expect(await laxProblems(line)).toEqual([])
   })
 
   test('a message of a backend that quotes the value is replaced', async () => {
     expect(await laxProblems(`id: ${canary}`)).toEqual([{ path: 'keys.a.id', line: 5, text: 'is not valid' }])
+  })
+
+  test('an encryption context, whose names the operator chooses and which AWS logs in the clear, is shown', () => {
+    const given = { encryptionContext: { 'cluster-secret': 'x', token: 'y' } }
+    expect(masked(given)).toEqual(given)
   })
 
   test('a literal is masked at any depth and references stay', () => {

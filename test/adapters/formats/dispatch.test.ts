@@ -13,6 +13,8 @@ interface Recording {
   }[]
 }
 
+const stranger = { 'stranger.example.com': Buffer.of(1) }
+
 const folder = new URL('../../vectors/foreign/', import.meta.url)
 const recordings = readdirSync(folder)
   .filter((name) => name.endsWith('.json'))
@@ -33,6 +35,13 @@ describe.each(recordings.map((one): [string, Recording] => [one.format, one]))('
       const signs = formats.map((one) => [one.name, one.recognize(stored)])
       const own = signs.find(([name]) => name === format)?.[1]
       expect(signs.filter(([name, sign]) => name !== format && sign === own)).toEqual([])
+    }
+  })
+
+  test('is said to be of no format where all that is beside it are annotations that no format knows', () => {
+    for (const { ciphertext, keyId = 'any' } of values) {
+      const stored = { ciphertext: Buffer.from(ciphertext, 'base64'), keyId, annotations: stranger }
+      expect(describeForeign(stored)).toBeUndefined()
     }
   })
 })

@@ -1,5 +1,5 @@
 /** Is what openbao-kubernetes-kms wrote read as it was written, and refused as soon as anything is changed? */
-import { createHash } from 'node:crypto'
+import { createCipheriv, createHash, randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openbaoKubernetesKms as format } from '../../../src/adapters/formats/openbao_kubernetes_kms.js'
 import type { NativeCiphertext, StoredValue } from '../../../src/ports/foreign.js'
@@ -113,6 +113,44 @@ test('annotations, key id and ciphertext of different values do not open togethe
     { ...golden, keyId: older.keyId, annotations: older.annotations },
   ]
   for (const value of mixed) expectRefused(await open(value))
+})
+
+describe('where a namespace is configured there', () => {
+  const NAME = 'openbao-namespace-hash.kms.openbao.org'
+  const plaintext = randomBytes(32)
+  const hash = createHash('sha256').update('admin/workload-a').digest('base64url')
+  const before = '"transit_mount_hash"'
+  const aad = Buffer.from(goldenEntry.aad, 'base64')
+    .toString()
+    .replace(before, `"openbao_namespace_hash":"${hash}",${before}`)
+  const value = withAnnotation({ ...golden, ciphertext: sealed(aad) }, NAME, Buffer.from(hash))
+
+  /** As version 3 of the key of the fixture does it. */
+  function sealed(associated: string): Buffer {
+    const nonce = randomBytes(12)
+    const cipher = createCipheriv(
+      'aes-256-gcm',
+      Buffer.from(fixture.key.versions['3'] ?? '', 'base64'),
+      nonce,
+    )
+    const body = cipher.setAAD(Buffer.from(associated)).update(plaintext)
+    const bytes = Buffer.concat([nonce, body, cipher.final(), cipher.getAuthTag()])
+    return Buffer.from(`vault:v3:${bytes.toString('base64')}`)
+  }
+
+  test('its hash is bound too: gone or changed, nothing opens', async () => {
+    expect(await open(withAnnotation(value, NAME, undefined))).toBe('ERR_DECRYPTION_FAILED')
+    const bytes = Buffer.from(hash)
+    for (const changed of [...truncations(bytes), ...flips(bytes)]) {
+      expectRefused(await open(withAnnotation(value, NAME, changed)))
+    }
+    expect(await open(withAnnotation(golden, NAME, bytes))).toBe('ERR_DECRYPTION_FAILED')
+  })
+
+  test('what was written opens without the name of the namespace, and its hash is shown', async () => {
+    expect(await open(value)).toBe(plaintext.toString('hex'))
+    expect(format.explain(value).fields).toContainEqual({ label: 'openbao-namespace-hash', value: hash })
+  })
 })
 
 test.each([

@@ -167,6 +167,23 @@ describe('a request of v2 that kube-apiserver would never send is refused before
     expect(asked).toBe(0)
   })
 
+  test('while an annotation without a value, as Go writes an empty one, holds no bytes', async () => {
+    await t.start()
+    const asked: unknown[] = []
+    t.service.decrypt = async ({ annotations }) => {
+      asked.push(annotations)
+      return Promise.resolve(Buffer.alloc(0))
+    }
+    const caller = new RawClient(t.socket)
+    // Field 4, an entry with its name (field 1) and no value (field 2).
+    const annotation = Buffer.from('\x22\x05\x0a\x03a.b', 'latin1')
+    const message = Buffer.concat([v2Message('Decrypt', request), annotation])
+    const { grpcStatus } = await caller.call('/v2.KeyManagementService/Decrypt', framed(message))
+    caller.close()
+    expect(grpcStatus).toBe(0)
+    expect(asked).toEqual([{ 'a.b': new Uint8Array() }])
+  })
+
   test('and the largest of each is let through', async () => {
     await t.start()
     const annotations = { 'a.example': Buffer.alloc(32 * 1024 - 9) }

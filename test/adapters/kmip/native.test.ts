@@ -119,11 +119,30 @@ describe('is opened:', () => {
     },
   )
 
+  test('whatever the case of the key id: servers answer with their own way to write a UUID', async () => {
+    const keyName = first.keyId.toUpperCase()
+    expect(keyName).not.toBe(first.keyId)
+    scene.fake.keys.set(keyName, scene.fake.keys.get(first.keyId)!)
+    const wrapper = scene.open({ keyId: keyName })
+    const opened = await wrapper.decryptNative({ ...native(first), keyName }, within())
+    expect(Buffer.from(opened).toString('base64')).toBe(first.plaintext)
+    await scene.roundTrip(wrapper)
+  })
+
   test('with the key of the settings where the value names none', async () => {
     const wrapper = scene.open({ keyId: first.keyId })
     const { bytes, iv, tag } = native(first)
     const opened = await wrapper.decryptNative({ bytes, iv: iv!, tag: tag! }, within())
     expect(Buffer.from(opened).toString('base64')).toBe(first.plaintext)
+  })
+
+  test('under a key that is too small to seal with here', async () => {
+    scene.fake.keys.get(first.keyId)!.bits = 128
+    const opened = await scene.open().decryptNative(native(first), within())
+    expect(Buffer.from(opened).toString('base64')).toBe(first.plaintext)
+    expect(await outcomeOf(scene.open({ keyId: first.keyId }).currentKeyId(within()))).toBe(
+      'ERR_KEY_UNUSABLE',
+    )
   })
 
   test('without the key material, which no operation asks for', async () => {

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { request } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { connect, createServer } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import type { AddressInfo, Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -55,8 +56,8 @@ interface Answer {
   readonly body: string
 }
 
-async function ask(path: string, method = 'GET', body?: string): Promise<Answer> {
-  const sent = request({ host: HOST, port: server!.port, path, method, agent: false })
+async function ask(path: string, method = 'GET', body?: string, host = HOST): Promise<Answer> {
+  const sent = request({ host, port: server!.port, path, method, agent: false })
   sent.end(body)
   const [response] = (await once(sent, 'response')) as [IncomingMessage]
   return { status: response.statusCode, headers: response.headers, body: await text(response) }
@@ -72,6 +73,16 @@ function dial(bytes: string): { socket: Socket; answer: Promise<string> } {
   socket.write(bytes)
   return { socket, answer: new Promise((resolve) => socket.on('close', () => resolve(got))) }
 }
+
+const hasIpv6 = Object.values(networkInterfaces()).some((all) =>
+  all?.some(({ address }) => address === '::1'),
+)
+const loopbacks = hasIpv6 ? [HOST, '::1'] : [HOST]
+
+test(`the address :: is every interface of this machine: ${loopbacks.join(', ')}`, async () => {
+  await start({ host: '::' })
+  for (const host of loopbacks) expect((await ask('/livez', 'GET', undefined, host)).status).toBe(200)
+})
 
 test('the configured path of liveness answers 200 while the one of readiness does not', async () => {
   await start({ path: '/health', livePath: '/live', health: { report: () => broken } })

@@ -133,6 +133,9 @@ describe.skipIf(missing !== undefined)(
         'no end of the padding': raw((block) => block.fill(0x55, 2)),
         'padding that is too short': raw((block) => block.writeUInt8(0, 5)),
         'random bytes': raw((block) => randomBytes(255).copy(block, 1)),
+        // With a right padding, of which nothing may tell either.
+        'no bytes': publicEncrypt({ key: rsa.publicKey, padding }, Buffer.alloc(0)),
+        '33 bytes': publicEncrypt({ key: rsa.publicKey, padding }, randomBytes(33)),
       }
       expect(await answer({ algorithm: 'RSA1_5', bytes: good })).toBe('OK')
       const callsOf = async (bytes: Buffer) => {

@@ -183,12 +183,18 @@ describe.skipIf(missing !== undefined)(unlessMissing('values of other plugins on
 
   describe(OPENBAO, () => {
     /** As the plugin writes, with the version named and everything but its own version bound. */
-    async function write(keyName: string, version: number, plaintext: Buffer): Promise<StoredValue> {
+    async function write(
+      keyName: string,
+      version: number,
+      plaintext: Buffer,
+      namespace?: string,
+    ): Promise<StoredValue> {
       const { providerName, clusterId, instanceId, transitMountId, keyLineageId } = NAMES
       const created = Number(at(await bench.server.operator.readKey(keyName), 'keys')[String(version)])
       const tuple = [
-        ...['openbao-kubernetes-kms/key-id/v1', providerName, clusterId, instanceId, transitMountId],
-        ...[keyLineageId, String(version), String(created)],
+        ...['openbao-kubernetes-kms/key-id/v1', providerName, clusterId, instanceId],
+        ...(namespace === undefined ? [] : [namespace]),
+        ...[transitMountId, keyLineageId, String(version), String(created)],
       ]
       const keyId = `obk2.${hash(tuple.map((part) => `${part}\0`).join(''))}`
       const annotations = {
@@ -199,7 +205,9 @@ describe.skipIf(missing !== undefined)(unlessMissing('values of other plugins on
         'transit-key-hash.kms.openbao.org': hash(keyLineageId),
         'plugin-version.kms.openbao.org': 'v0.3.0',
         'aad-version.kms.openbao.org': 'v1',
+        ...(namespace !== undefined && { 'openbao-namespace-hash.kms.openbao.org': hash(namespace) }),
       }
+      const bound = namespace === undefined ? '' : `"openbao_namespace_hash":"${hash(namespace)}",`
       const escapedName = providerName
         .replaceAll('"', '\\"')
         .replaceAll('&', '\\u0026')
@@ -208,7 +216,7 @@ describe.skipIf(missing !== undefined)(unlessMissing('values of other plugins on
       const aad =
         '{"aad_version":"v1","purpose":"kubernetes-etcd-kms-v2","provider":"openbao-transit",' +
         `"provider_name":"${escapedName}","cluster_id_hash":"${hash(clusterId)}",` +
-        `"openbao_instance_hash":"${hash(instanceId)}","transit_mount_hash":"${hash(transitMountId)}",` +
+        `"openbao_instance_hash":"${hash(instanceId)}",${bound}"transit_mount_hash":"${hash(transitMountId)}",` +
         `"transit_key_hash":"${hash(keyLineageId)}","key_id_hash":"${hash(keyId)}","key_version":"${version}"}`
       const more = { associated_data: Buffer.from(aad).toString('base64'), key_version: version }
       const ciphertext = await encrypt(keyName, plaintext, more)
@@ -236,6 +244,16 @@ describe.skipIf(missing !== undefined)(unlessMissing('values of other plugins on
       for (const one of refused) {
         expect(await open(one)).toMatch(/^ERR_(MALFORMED_ENVELOPE|KEY_ID_MISMATCH|DECRYPTION_FAILED)$/)
       }
+    })
+
+    test('a value that is bound to a namespace as well, and not without its hash', async () => {
+      const keyName = await makeKey()
+      const open = await reader(keyName, OPENBAO, NAMES)
+      const plaintext = seed()
+      const value = await write(keyName, 1, plaintext, 'admin/workload-a')
+      expect(await open(value)).toBe(plaintext.toString('hex'))
+      const without = withAnnotation(value, 'openbao-namespace-hash.kms.openbao.org', undefined)
+      expect(await open(without)).toBe('ERR_DECRYPTION_FAILED')
     })
 
     test('another key, other names, too old a version', async () => {

@@ -54,7 +54,7 @@ export function programOf(name: PeerName): { readonly path: string } | { readonl
   } catch (error) {
     const { code, stderr } = error as { code?: string; stderr?: string }
     if (code === 'ENOENT') return { missing: `the program ${name} takes Go, which is not installed` }
-    const why = (stderr ?? '').trim().split('\n').at(-1) ?? ''
+    const why = (stderr ?? '').trim().split('\n').at(-1)?.trim() ?? ''
     return { missing: `the program ${name} cannot be had here: ${why}; ${variable} may name it` }
   }
 }

@@ -58,6 +58,9 @@ async function regionFor(
 ): Promise<string> {
   const named = settings.region ?? regionOf(settings.keyId)
   if (named !== undefined) return named
+  const byDefault = env['AWS_DEFAULT_REGION'] ?? ''
+  // The SDK for Go and the command line of AWS know it, that for JavaScript does not.
+  if ((env['AWS_REGION'] ?? '') === '' && byDefault !== '') return byDefault
   const probe = new sdk.KMS({ ...common(settings), requestHandler: {} })
   try {
     return await probe.config.region()
@@ -70,7 +73,7 @@ async function regionFor(
   if (region !== undefined) return region
   throw new KmsError(
     'ERR_CONFIG_INVALID',
-    `the region of the KEK ${settings.keyId} is unknown: set region, or keyId to the ARN of the key (AWS_REGION, the profile and the instance name none)`,
+    `the region of the KEK ${settings.keyId} is unknown: set region, or keyId to the ARN of the key (AWS_REGION, AWS_DEFAULT_REGION, the profile and the instance name none)`,
   )
 }
 

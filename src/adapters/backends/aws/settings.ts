@@ -25,7 +25,7 @@ export const settings = z
       .regex(REGION, 'must be the name of a region, such as eu-west-1')
       .optional()
       .describe(
-        'The region of the key. By default that of the ARN, else AWS_REGION, the region of the profile, or the region of the instance.',
+        'The region of the key. By default that of the ARN, else AWS_REGION, AWS_DEFAULT_REGION, the region of the profile, or the region of the instance.',
       ),
     endpoint: serviceUrl(
       'Where KMS answers, such as a VPC endpoint: `https://vpce-….kms.eu-west-1.vpce.amazonaws.com`. By default the public endpoint of the region.',

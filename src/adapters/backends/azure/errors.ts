@@ -143,7 +143,8 @@ export function decryptErrorOf(question: Question, reply: VaultReply): KmsError 
   return reply.status === 400 ? notDecrypted(question) : errorOf(question, reply)
 }
 
-function notDecrypted({ kek }: Question): KmsError {
+/** Of a value that does not open, for whatever reason. */
+export function notDecrypted({ kek }: Question): KmsError {
   return new KmsError(
     'ERR_DECRYPTION_FAILED',
     `${kek} does not decrypt the value: it was altered, or is of another key or version`,

@@ -4,7 +4,14 @@ import { DEK_BYTES, type CallOptions } from '../../../ports/key_wrapper.js'
 import type { BackendDeps } from '../backend.js'
 import { base64UrlAt, isObject, malformed, textAt } from '../remote/json_answer.js'
 import type { VaultReply } from './client.js'
-import { decryptErrorOf, errorOf, pendingDeletion, unwrapErrorOf, type Question } from './errors.js'
+import {
+  decryptErrorOf,
+  errorOf,
+  notDecrypted,
+  pendingDeletion,
+  unwrapErrorOf,
+  type Question,
+} from './errors.js'
 import type { Parts } from './format.js'
 import { kekName, readKey, versionIn, type AzureKey } from './key.js'
 import { VaultSession } from './session.js'
@@ -14,6 +21,9 @@ type Call = Pick<CallOptions, 'signal'>
 
 /** How a value of another plugin was encrypted. */
 export type NativeRsa = 'RSA1_5' | 'RSA-OAEP-256'
+
+/** kube-apiserver has had nothing else encrypted with RSA1_5. */
+const RSA1_5_PLAINTEXT_BYTES = 32
 
 /** One page of the list of a key's versions. */
 export interface VersionPage {
@@ -85,8 +95,11 @@ export class Vault {
   }
 
   /**
+   * With RSA1_5 a wrong length fails as a wrong padding does: a right padding that shows, if only in a metric of calls,
+   * gives plaintexts away to whoever tries many values.
+   *
    * @param bytes As long as the modulus.
-   * @returns Bytes of any length that the caller owns and wipes.
+   * @returns Bytes of any length, with RSA1_5 32, that the caller owns and wipes.
    * @throws {KmsError} As {@link readKey}; `ERR_DECRYPTION_FAILED`; `ERR_KEY_DISABLED`, `ERR_KEY_UNUSABLE`.
    */
   async decrypt(alg: NativeRsa, version: string, bytes: Uint8Array, options: Call): Promise<Uint8Array> {
@@ -96,7 +109,9 @@ export class Vault {
     if (reply.status !== 200) throw decryptErrorOf(question, reply)
     const plaintext = base64UrlAt(reply.body, 'value')
     if (plaintext === undefined) throw malformed(question.service, 'a decrypted value without its value')
-    return plaintext
+    if (alg !== 'RSA1_5' || plaintext.length === RSA1_5_PLAINTEXT_BYTES) return plaintext
+    plaintext.fill(0)
+    throw notDecrypted(question)
   }
 
   /**

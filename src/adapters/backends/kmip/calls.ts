@@ -145,9 +145,11 @@ function transformPayload({ uid, mode, data, iv, aad, tag }: Transform): Fields 
   ]
 }
 
+/** Not to the letter: who takes a UUID in capitals may answer in small letters. */
 function assertSameKey(payload: Fields, uid: string): void {
   const answered = optional(payload, tags.UNIQUE_IDENTIFIER, 'text')
-  if (answered !== uid) throw new TtlvError('is about another key than was asked')
+  if (answered?.toLowerCase() !== uid.toLowerCase())
+    throw new TtlvError('is about another key than was asked')
 }
 
 function assertOurIv(payload: Fields, iv: Uint8Array | undefined): void {

@@ -51,20 +51,21 @@ export function goDurationMs(text: string): number {
 }
 
 /**
- * One record as `encoding/csv` reads it: quotes round a value that has a comma, two quotes for one.
+ * The first record as `encoding/csv` reads it: quotes round a value that has a comma, two quotes for one. What stands
+ * in a block of YAML ends with a line break.
  *
  * @returns Nothing at all for an empty text, as pflag does.
  */
 export function csvRecord(text: string): readonly string[] {
   if (text === '') return []
   const fields: string[] = []
-  let rest = text
+  let rest = text.replace(/^(\r?\n)+/, '')
   for (;;) {
-    const [whole, quoted, bare] = /^(?:"((?:[^"]|"")*)"|([^",\r\n]*))(?=,|$)/.exec(rest) ?? []
+    const [whole, quoted, bare] = /^(?:"((?:[^"]|"")*)"|([^",\r\n]*))(?=,|\r?\n|$)/.exec(rest) ?? []
     if (whole === undefined)
       throw new Error('must be values with commas between them; a " stands only round a whole value')
     fields.push(quoted === undefined ? (bare ?? '') : quoted.replaceAll('""', '"'))
-    if (rest.length === whole.length) return fields
+    if (rest[whole.length] !== ',') return fields
     rest = rest.slice(whole.length + 1)
   }
 }

@@ -1,8 +1,8 @@
 /** THE table of the flags of okms-k8s-encryption-provider (OVHcloud): one row each. */
-import { works, type PeerFlag, type Reading } from './flag.js'
-import { goDurationMs } from './go_values.js'
+import { idle, works, type PeerFlag, type Reading } from './flag.js'
 import type { Peer } from './peer.js'
-import { file, socket, timeout, whenOn } from './readings.js'
+import { file, socket, whenOn } from './readings.js'
+import { trustRows } from './trust.js'
 
 const server: Reading = (text, mode) => ({ values: { [mode === 'rest' ? 'key.url' : 'key.address']: text } })
 
@@ -22,12 +22,12 @@ const rows: readonly PeerFlag[] = [
   works(
     { name: 'okms-id', env: ['OKMS_ID'], kind: 'text', only: 'rest', required: 'is missing' },
     'key.okmsId',
-    'No effect with `kmip`.',
+    'A UUID with its hyphens. No effect with `kmip`.',
   ),
   works(
     { name: 'encryption-key-id', env: ['OKMS_KEY_ID'], kind: 'text' },
     'key.keyId',
-    'Either this or the label.',
+    'Either this or the label. With `rest` a UUID with its hyphens.',
   ),
   works({ name: 'encryption-key-label', env: ['OKMS_KEY_LABEL'], kind: 'text' }, 'key.keyLabel'),
   works(
@@ -49,11 +49,9 @@ const rows: readonly PeerFlag[] = [
     '',
     socket,
   ),
-  works(
-    { name: 'timeout', env: ['OKMS_TIMEOUT'], kind: 'duration', fallback: '10s', keepsOurs: true },
-    ['retry.totalTimeout', 'retry.callTimeout'],
-    'Bounded to 1 minute, with a warning where kube-apiserver would not wait so long. Without it, our own 2500ms: kube-apiserver waits 3 s.',
-    timeout(goDurationMs),
+  idle(
+    { name: 'timeout', env: ['OKMS_TIMEOUT'], kind: 'duration', fallback: '10s' },
+    'there it bounds how long a connection to the socket may take to be set up, and no request; requests are bounded by retry.totalTimeout, below the 3 s that kube-apiserver waits',
   ),
   works(
     { name: 'debug', env: ['OKMS_DEBUG'], kind: 'switch', fallback: 'false' },
@@ -61,6 +59,7 @@ const rows: readonly PeerFlag[] = [
     '`debug`; unlike there, it never prints a key or a plaintext.',
     whenOn('log.level', 'debug'),
   ),
+  ...trustRows,
 ]
 
 export const okms: Peer = {

@@ -15,11 +15,15 @@ export const socket: Reading = (text) => {
   return { values: { 'server.socket': isPath ? resolve(path) : text } }
 }
 
-/** As Go takes it: a port without a host is one of all interfaces. */
+/**
+ * As Go takes it: a port without a host is one of all interfaces, of IPv4 and of IPv6; `localhost` is 127.0.0.1, where
+ * Node.js would take what /etc/hosts of a pod names first, ::1, and probes ask at the other.
+ */
 export const address: Reading = (text) => {
-  if (!text.startsWith(':')) return { values: { 'health.address': text } }
+  if (!text.startsWith(':'))
+    return { values: { 'health.address': text.replace(/^localhost:/, '127.0.0.1:') } }
   return {
-    values: { 'health.address': `0.0.0.0${text}` },
+    values: { 'health.address': `[::]${text}` },
     notice: `listens on all interfaces, since probes without a host ask at the address of the pod; no Secret is served, but the names of keys are: to listen on loopback alone, use our own configuration with "127.0.0.1${text}", and "host: 127.0.0.1" in the probes`,
   }
 }

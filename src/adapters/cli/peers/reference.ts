@@ -35,8 +35,16 @@ plugin before its arguments, restart. What it stored is read by its own decoder;
 - The folder of the socket must be ours and not writable by others; a dead socket is replaced, a living one never. A
   folder that the kubelet made belongs to root: run the pod as root as those plugins do (\`runAsUser: 0\`), or give the
   folder to the user of the image with \`chown 65532\`.
+- A socket is a path, below a folder that is there or can be made; an abstract one (\`@name\`) is refused, since kube-apiserver
+  cannot connect to one of Node.js. The health port is a number from 1 to 65535.
+- This is Node.js: a memory limit that was enough for a program of Go, such as 64Mi, ends it at the start. Give it 384Mi, as
+  examples/static-pod.yaml does.
+- Files with certificates or a JWT belong to root or to us, and others may not write to them; a private key has mode 0600 or
+  0400. A Secret volume needs \`defaultMode: 0400\` for that, and \`runAsUser: 0\`.
 - A secret on the command line works, with a warning: everybody on the node can read it there. The printed configuration
   has a reference to a variable in its place.
+- The authorities that are trusted without a setting are those that come with Node.js: the store of the other image, or one
+  that the pod mounts at \`/etc/ssl/certs\`, is not read. For a private one use the setting below, or \`NODE_EXTRA_CA_CERTS\`.
 - One dash or two, \`-x=v\` or \`-x v\`, as in a program of Go.
 - The IBM plug-in needs none of this: its file is read as it is, see [ibm-kmsplugin-config.md](ibm-kmsplugin-config.md).`
 

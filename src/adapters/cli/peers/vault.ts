@@ -4,6 +4,7 @@ import { idle, works, type PeerFlag, type Reading } from './flag.js'
 import { goBool } from './go_values.js'
 import type { Peer } from './peer.js'
 import { address, file, socket, whenOn } from './readings.js'
+import { trustRows } from './trust.js'
 import { libraryRows } from './vault_library.js'
 
 const METHODS = ['token', 'approle', 'userpass', 'cert', 'jwt']
@@ -19,6 +20,11 @@ const jwtSource: Reading = (text) => {
   if (text === 'spiffe') throw new Error(NO_SPIFFE)
   if (text !== 'file') throw new Error('must be file')
   return {}
+}
+
+/** `admin/`, as Vault prints a namespace or a mount. The program cleans paths, and Vault its header, in the same way. */
+function place(path: string): Reading {
+  return (text) => ({ values: { [path]: text.replace(/\/+/g, '/').replace(/^\/|\/$/g, '') } })
 }
 
 const bothFromOneFile: Reading = (text) => ({
@@ -39,6 +45,8 @@ const rows: readonly PeerFlag[] = [
   works(
     { name: 'vault-namespace', env: [...env('VAULT_NAMESPACE'), 'VAULT_NAMESPACE'], kind: 'text' },
     'key.namespace',
+    '',
+    place('key.namespace'),
   ),
   works(
     { name: 'vault-ca-cert', env: [...env('VAULT_CACERT'), 'VAULT_CACERT'], kind: 'text' },
@@ -46,7 +54,12 @@ const rows: readonly PeerFlag[] = [
     '',
     file('key.caFile'),
   ),
-  works({ name: 'transit-mount', env: env('TRANSIT_MOUNT'), kind: 'text', fallback: 'transit' }, 'key.mount'),
+  works(
+    { name: 'transit-mount', env: env('TRANSIT_MOUNT'), kind: 'text', fallback: 'transit' },
+    'key.mount',
+    '',
+    place('key.mount'),
+  ),
   works({ name: 'transit-key', env: env('TRANSIT_KEY'), kind: 'text', fallback: 'kms' }, 'key.keyName'),
   works(
     { name: 'auth-method', env: env('AUTH_METHOD'), kind: 'text' },
@@ -82,6 +95,8 @@ const rows: readonly PeerFlag[] = [
   works(
     { name: 'approle-mount', env: env('APPROLE_MOUNT'), kind: 'text', fallback: 'approle', only: 'approle' },
     'key.auth.mount',
+    '',
+    place('key.auth.mount'),
   ),
   works(
     { name: 'userpass-username', env: env('USERPASS_USERNAME'), kind: 'text', only: 'userpass' },
@@ -101,6 +116,8 @@ const rows: readonly PeerFlag[] = [
       only: 'userpass',
     },
     'key.auth.mount',
+    '',
+    place('key.auth.mount'),
   ),
   works({ name: 'cert-role', env: env('CERT_ROLE'), kind: 'text', only: 'cert' }, 'key.auth.role'),
   works(
@@ -124,6 +141,8 @@ const rows: readonly PeerFlag[] = [
   works(
     { name: 'cert-mount', env: env('CERT_MOUNT'), kind: 'text', fallback: 'cert', only: 'cert' },
     'key.auth.mount',
+    '',
+    place('key.auth.mount'),
   ),
   works({ name: 'jwt-role', env: env('JWT_ROLE'), kind: 'text', only: 'jwt' }, 'key.auth.role'),
   works(
@@ -147,6 +166,8 @@ const rows: readonly PeerFlag[] = [
   works(
     { name: 'jwt-mount', env: env('JWT_MOUNT'), kind: 'text', fallback: 'jwt', only: 'jwt' },
     'key.auth.mount',
+    '',
+    place('key.auth.mount'),
   ),
   idle(
     { name: 'jwt-spiffe-endpoint', env: env('JWT_SPIFFE_ENDPOINT'), kind: 'text', only: 'jwt' },
@@ -208,6 +229,7 @@ const rows: readonly PeerFlag[] = [
     whenOn('log.level', 'debug'),
   ),
   ...libraryRows,
+  ...trustRows,
 ]
 
 function isOn(text: string | undefined): boolean {
@@ -246,6 +268,8 @@ export const vault: Peer = {
     'A flag on the command line wins over its variable, and `VAULT_KMS_…` over the variable of Vault itself.',
     '`/health` says whether the key works, `/live` whether this process runs; there they are the same. Its examples have them the wrong way round: put `/live` into `livenessProbe` and `/health` into `readinessProbe`, or an outage of Vault restarts the plugin, and with it goes what it could still open.',
     'The policy of its documents is enough; see [vault.md](vault.md).',
+    'With `-auth-method cert` its login leaves out `-vault-namespace`, and only what follows has it. Here the login is in that namespace too: enable `cert` there, or leave the flag out and write the namespace before the mount (`-transit-mount=team/transit`).',
+    'It follows a redirect, such as of a standby that cannot forward; here none is followed, since DEKs would go where another server says: name the address that answers by itself.',
     'A word that is no flag ends the flags, as with every program of Go: `-debug true` hides all that follows. Write `-debug=true`. Told with a warning.',
   ],
 }

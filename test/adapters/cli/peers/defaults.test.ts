@@ -13,7 +13,7 @@ describe('defaults are those of the program', () => {
         keys: { 'aws-1': { backend: 'aws', keyId: 'k', decode: ['aws-encryption-provider'] } },
         server: { socket: '/var/run/kmsplugin/socket.sock', kmsV1: true },
         health: {
-          address: '0.0.0.0:8080',
+          address: '[::]:8080',
           path: '/healthz',
           livePath: '/livez',
           metricsOf: 'aws-encryption-provider',
@@ -38,7 +38,7 @@ describe('defaults are those of the program', () => {
         },
         server: { socket: '/opt/kms/vaultkms.socket', kmsV1: true },
         health: {
-          address: '0.0.0.0:8080',
+          address: '[::]:8080',
           path: '/health',
           livePath: '/live',
           metricsOf: 'vault-kubernetes-kms',
@@ -75,6 +75,11 @@ describe('what is missing or cannot stand together', () => {
       aws,
       ['--key=a', '--encryption-context=a'],
       ['--encryption-context: must be name=value pairs with commas between them'],
+    ],
+    [
+      aws,
+      ['--key=a', '--encryption-context=__proto__=b'],
+      ['--encryption-context: must not have the name __proto__, which cannot be kept here'],
     ],
     [aws, ['--key=a', '--qps-limit=many'], ['--qps-limit: must be a whole number']],
     [vault, [], ['-auth-method: is missing; one of token, approle, userpass, cert, jwt']],
@@ -145,7 +150,7 @@ describe('several keys of aws-encryption-provider', () => {
       { socket: '/run/1', kmsV1: true },
       { socket: '/run/2', kmsV1: true },
     ])
-    expect(roots.map(({ health }) => (health as { address: string }).address)).toEqual(['0.0.0.0:8080', ''])
+    expect(roots.map(({ health }) => (health as { address: string }).address)).toEqual(['[::]:8080', ''])
   })
 
   test('warn once of what is said for all of them', () => {
@@ -181,16 +186,29 @@ test('peer bug 2: no flag names the API whose health is looked at; every key is 
 
 describe('times', () => {
   test.each([
-    ['10s', '10000ms', '5000ms', /^--timeout: kube-apiserver waits 3 s unless/],
-    ['2m', '60000ms', '30000ms', /^--timeout: is out of bounds, so 60000 ms are used; kube-apiserver waits/],
-    ['1ms', '10ms', '10ms', /^--timeout: is out of bounds, so 10 ms are used/],
+    ['10s', '10000ms', '5000ms', /^VAULT_CLIENT_TIMEOUT: kube-apiserver waits 3 s unless/],
+    [
+      '120',
+      '60000ms',
+      '30000ms',
+      /^VAULT_CLIENT_TIMEOUT: is out of bounds, so 60000 ms are used; kube-apiserver/,
+    ],
+    ['1ms', '10ms', '10ms', /^VAULT_CLIENT_TIMEOUT: is out of bounds, so 10 ms are used/],
     ['500ms', '500ms', '500ms', undefined],
     ['1.5s', '1500ms', '1000ms', undefined],
-  ])('--timeout=%s', (text, total, call, notice) => {
-    const answer = said(okms, ['--protocol=kmip', '--serv-addr=h', `--timeout=${text}`])
+  ])('VAULT_CLIENT_TIMEOUT=%s', (text, total, call, notice) => {
+    const argv = ['-auth-method=token', '-health-port=127.0.0.1:1']
+    const answer = said(vault, argv, { VAULT_KMS_TOKEN: 't', VAULT_CLIENT_TIMEOUT: text })
     expect(at(answer, 'retry.totalTimeout')).toBe(total)
     expect(at(answer, 'retry.callTimeout')).toBe(call)
     expect(answer.notices).toEqual(notice === undefined ? [] : [expect.stringMatching(notice)])
+  })
+
+  test.each(['1ms', '0', '10s', '1h'])('--timeout=%s bounds no request, as there', (text) => {
+    const argv = ['--protocol=kmip', '--serv-addr=h']
+    const answer = said(okms, [...argv, `--timeout=${text}`])
+    expect(answer.roots).toEqual(said(okms, argv).roots)
+    expect(answer.notices).toEqual([expect.stringMatching(/^--timeout: has no effect: .*retry.totalTimeout/)])
   })
 
   test('more retries than there is time for are bounded, and told', () => {

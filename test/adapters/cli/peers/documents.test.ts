@@ -262,7 +262,7 @@ test('docs/peers.md is what the tables say; `npm run docs` writes it', async () 
 test('peer bug 19: health and metrics on all interfaces are never opened without a warning', async () => {
   for (const [, argv, env] of lines) {
     const { served } = await runReally(argv, env)
-    const isOpen = served?.configs.some(({ health }) => health.address?.host === '0.0.0.0') ?? false
+    const isOpen = served?.configs.some(({ health }) => health.address?.host === '::') ?? false
     expect(served?.notices.some(({ text }) => text.startsWith('listens on all interfaces'))).toBe(isOpen)
   }
 })

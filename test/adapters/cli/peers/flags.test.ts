@@ -23,7 +23,12 @@ const A_REFERENCE: unknown = expect.stringMatching(/^env:/)
 
 const kmsKey = 'arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab'
 
+const goFlags: Sample['flags'] = {
+  SSL_CERT_FILE: ['/etc/ssl/ca.pem'],
+  SSL_CERT_DIR: ['/etc/ssl/certs'],
+}
 const vaultFlags: Sample['flags'] = {
+  ...goFlags,
   'vault-address': ['https://v:8200', { 'key.url': 'https://v:8200' }],
   'vault-namespace': ['team', { 'key.namespace': 'team' }],
   'vault-ca-cert': ['/ca.pem', { 'key.caFile': '/ca.pem' }],
@@ -33,7 +38,7 @@ const vaultFlags: Sample['flags'] = {
   'token-renewal': ['60'],
   socket: ['unix:///run/v/s.sock', { 'server.socket': '/run/v/s.sock' }],
   'force-socket-overwrite': ['true'],
-  'health-port': ['9090', { 'health.address': '0.0.0.0:9090' }],
+  'health-port': ['9090', { 'health.address': '[::]:9090' }],
   'disable-v1': ['true', { 'server.kmsV1': false }],
   'disable-v2': ['true'],
   debug: ['true', { 'log.level': 'debug' }],
@@ -57,12 +62,13 @@ const vaultFlags: Sample['flags'] = {
 }
 const vaultBase = { 'vault-address': 'https://vault' }
 const okmsFlags: Sample['flags'] = {
+  ...goFlags,
   'encryption-key-label': ['a label', { 'key.keyLabel': 'a label' }],
   'client-cert': ['/c.pem', { 'key.clientCertFile': '/c.pem' }],
   'client-key': ['/k.pem', { 'key.clientKeyFile': '/k.pem' }],
   ca: ['/ca.pem', { 'key.caFile': '/ca.pem' }],
   sock: ['/run/o/s.sock', { 'server.socket': '/run/o/s.sock' }],
-  timeout: ['1500ms', { 'retry.totalTimeout': '1500ms', 'retry.callTimeout': '1000ms' }],
+  timeout: ['1500ms'],
   debug: ['1', { 'log.level': 'debug' }],
 }
 
@@ -78,7 +84,7 @@ const samples: readonly Sample[] = [
       'kms-endpoint': ['https://kms', { 'key.endpoint': 'https://kms' }],
       'encryption-context': ['a=b,c=d=e', { 'key.encryptionContext': { a: 'b', c: 'd=e' } }],
       'source-arn': ['arn:aws:eks:r:1:c', { 'key.sourceArn': 'arn:aws:eks:r:1:c' }],
-      'health-port': [':8083', { 'health.address': '0.0.0.0:8083' }],
+      'health-port': [':8083', { 'health.address': '[::]:8083' }],
       'healthz-path': ['/h', { 'health.path': '/h' }],
       'livez-path': ['/l', { 'health.livePath': '/l' }],
       'health-kms-version': ['v2'],
@@ -86,6 +92,8 @@ const samples: readonly Sample[] = [
       'burst-limit': ['5'],
       'retry-token-capacity': ['5'],
       debug: ['true', { 'log.level': 'debug' }],
+      AWS_CA_BUNDLE: ['/ca.pem', { 'key.caFile': '/ca.pem' }],
+      ...goFlags,
     },
   },
   {
@@ -298,6 +306,26 @@ describe('precedence', () => {
   test('a flag with nothing behind its = is given, so the variable does not count', () => {
     const answer = said(vault, ['-auth-method=token', '-vault-namespace='], { VAULT_NAMESPACE: 'team' })
     expect(at(answer, 'key.namespace')).toBeUndefined()
+  })
+
+  test.each([
+    ['token', ['-token=t', '-vault-namespace=admin/'], 'key.namespace', 'admin'],
+    ['token', ['-token=t', '-vault-namespace=/team/a/'], 'key.namespace', 'team/a'],
+    ['token', ['-token=t', '-transit-mount=/team//transit/'], 'key.mount', 'team/transit'],
+    ['approle', ['-approle-secret-id=s', '-approle-mount=/my/app/'], 'key.auth.mount', 'my/app'],
+    ['userpass', ['-userpass-password=p', '-userpass-mount=up/'], 'key.auth.mount', 'up'],
+    ['cert', ['-cert-mount=c/'], 'key.auth.mount', 'c'],
+    ['jwt', ['-jwt-mount=j/'], 'key.auth.mount', 'j'],
+  ])('slashes as Vault prints them at the ends of a path: %s %j', (method, argv, path, value) => {
+    expect(at(said(vault, [`-auth-method=${method}`, ...argv]), path)).toBe(value)
+  })
+
+  test.each([
+    ['localhost:8083', '127.0.0.1:8083'],
+    ['[::1]:8083', '[::1]:8083'],
+    ['localhost.example:8083', 'localhost.example:8083'],
+  ])('a health port at %s is one of %s, as Go takes IPv4 first', (text, address) => {
+    expect(at(said(aws, [`--key=${kmsKey}`, `--health-port=${text}`]), 'health.address')).toBe(address)
   })
 
   test('a flag that is repeated counts as it was last given', () => {

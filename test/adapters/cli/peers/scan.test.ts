@@ -131,6 +131,9 @@ describe('numbers, durations and lists of Go', () => {
     [',', ['', '']],
     ['"a,b",c', ['a,b', 'c']],
     ['"a""b"', ['a"b']],
+    ['a,b\n', ['a', 'b']],
+    ['"a"\r\n', ['a']],
+    ['\na\nb', ['a']],
   ])('%j is a record', (text, fields) => expect(csvRecord(text)).toEqual(fields))
 
   test.each(['True', '1', 't', 'TRUE'])('%s is on', (text) => expect(goBool(text)).toBe(true))

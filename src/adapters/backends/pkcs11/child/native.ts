@@ -16,6 +16,8 @@ import type { Token } from './token.js'
 
 const TAG_BITS = 128
 const MAC_BYTES = 32
+/** kube-apiserver has had nothing else encrypted with RSA1_5. */
+const RSA1_5_PLAINTEXT_BYTES = 32
 
 /** One operation on its way. */
 interface Work {
@@ -121,18 +123,24 @@ function opened(token: Token, session: Handle, how: Mechanism, key: Handle, byte
 /**
  * PKCS #1 v1.5 tells him who may try many ciphertexts what they hold, if he learns whether the padding was right
  * (RFC 8017, section 7.2.2). So the device is proved before, every time: a refusal then takes as many calls as a success,
- * and is one error with one text, whatever was wrong.
+ * and is one error with one text, whatever was wrong. Also where the padding is right and the length is not: else a
+ * metric of calls would tell.
  */
 function openPkcs1({ token, session, key, request }: Work): Buffer {
   refuseOtherModulus(token, session, key, request)
   probeRsa(token, session, key, 'RSA1_5')
   token.startDecrypt(session, { mechanism: token.p11.CKM_RSA_PKCS }, key)
+  let plaintext: Buffer = Buffer.alloc(0)
   try {
-    return doubting(() => token.decrypt(session, bufferOf(request.bytes), request.bytes.length + SPARE_BYTES))
+    plaintext = doubting(() =>
+      token.decrypt(session, bufferOf(request.bytes), request.bytes.length + SPARE_BYTES),
+    )
   } catch (error) {
     if (!(error instanceof HsmError && dataFailures.includes(error.code))) throw error
-    throw new HsmError('ERR_DECRYPTION_FAILED', 'the RSA key does not open these bytes')
   }
+  if (plaintext.length === RSA1_5_PLAINTEXT_BYTES) return plaintext
+  plaintext.fill(0)
+  throw new HsmError('ERR_DECRYPTION_FAILED', 'the RSA key does not open these bytes')
 }
 
 const dataFailures: readonly string[] = ['ERR_DECRYPTION_FAILED', 'ERR_UNWRAP_AMBIGUOUS']
