@@ -78,7 +78,7 @@ export async function folderProblem(socketPath: string, uid: number): Promise<st
   if (!seen.isDirectory())
     return `the socket folder ${folder} is no directory (a symlink is followed only where nobody but root and us could change it)`
   if (seen.uid !== uid)
-    return `the socket folder ${folder} belongs to uid ${seen.uid}; it must be ours (${uid}): run chown ${uid} ${folder}`
+    return `the socket folder ${folder} belongs to uid ${seen.uid}; it must be ours (${uid}): run the plugin as uid ${seen.uid}, or chown ${uid} ${folder} if it is for this socket alone`
   if ((seen.mode & 0o022) !== 0)
     return `others may write to the socket folder ${folder}; run chmod go-w ${folder}`
   try {
@@ -108,7 +108,10 @@ export async function probeSocket(path: string, uid: number): Promise<'absent' |
   try {
     const seen = await lstat(path)
     if (!seen.isSocket()) throw invalid(`${path} exists and is no socket; it is not removed: move it away`)
-    if (seen.uid !== uid) throw invalid(`the socket ${path} belongs to uid ${seen.uid}; it is not removed`)
+    if (seen.uid !== uid)
+      throw invalid(
+        `the socket ${path} belongs to uid ${seen.uid}; it is not removed: remove it when its plugin has ended`,
+      )
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return 'absent'
     throw error

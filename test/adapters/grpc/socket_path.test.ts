@@ -104,7 +104,10 @@ describe('the folder', () => {
 
   test('that belongs to another user is refused', async () => {
     mkdirSync(folder)
-    expect(await folderProblem(path, uid + 1)).toContain(`belongs to uid ${uid}`)
+    const problem = await folderProblem(path, uid + 1)
+    expect(problem).toContain(`belongs to uid ${uid}`)
+    // A socket straight in /run: to give that folder away would harm the node.
+    expect(problem).toContain(`run the plugin as uid ${uid}, or chown ${uid + 1}`)
   })
 
   test('that is a symlink is followed where nobody else can change it, as /var/run is', async () => {
@@ -194,7 +197,9 @@ describe('what stands at the path', () => {
 
   test("another user's socket is refused and not touched", async () => {
     await makeDeadSocket(path)
-    await expect(probeSocket(path, uid + 1)).rejects.toMatchObject({ code: 'ERR_CONFIG_INVALID' })
+    const refused = probeSocket(path, uid + 1)
+    await expect(refused).rejects.toMatchObject({ code: 'ERR_CONFIG_INVALID' })
+    await expect(refused).rejects.toThrow('remove it when its plugin has ended')
     expect(existsSync(path)).toBe(true)
   })
 })

@@ -182,7 +182,7 @@ function disabled({ kek, id }: Question): string {
 }
 
 function wrongUse({ kek, operation, id }: Question): string {
-  return `${kek} is not for ${operation}; permit it: az keyvault key set-attributes --id ${id} --ops wrapKey unwrapKey${operation === 'decrypt' ? ' decrypt' : ''}`
+  return `${kek} is not for ${operation}; permit it, and keep what it is for already, since --ops replaces the list: az keyvault key set-attributes --id ${id} --ops wrapKey unwrapKey${operation === 'decrypt' ? ' decrypt' : ''}`
 }
 
 function expired({ kek, id }: Question): string {

@@ -113,10 +113,10 @@ export function assertUsable(
   needs: readonly string[] = ['wrapKey', 'unwrapKey'],
 ): Algorithm {
   const kek = kekName(settings, key.version)
+  const id = `${settings.vaultUrl.replace(/\/$/, '')}/keys/${settings.keyName}/${key.version}`
+  const cure = `az keyvault key set-attributes --id ${id}`
   if (!key.isEnabled) {
-    const id = `${settings.vaultUrl.replace(/\/$/, '')}/keys/${settings.keyName}/${key.version}`
-    const cure = `az keyvault key set-attributes --id ${id} --enabled true`
-    throw new KmsError('ERR_KEY_DISABLED', `${kek} is disabled; enable it: ${cure}`)
+    throw new KmsError('ERR_KEY_DISABLED', `${kek} is disabled; enable it: ${cure} --enabled true`)
   }
   const algorithm = algorithmOf(key)
   if (algorithm === undefined) {
@@ -126,7 +126,9 @@ export function assertUsable(
   }
   const missing = needs.filter((one) => key.operations?.includes(one) === false)
   if (missing.length > 0) {
-    const text = `${kek} is not for ${missing.join(' and ')}; set its permitted operations to wrapKey and unwrapKey`
+    // The option replaces the list, and what another plugin needs may stand in it.
+    const all = [...(key.operations ?? []), ...missing].join(' ')
+    const text = `${kek} is not for ${missing.join(' and ')}; permit it: ${cure} --ops ${all}`
     throw new KmsError('ERR_KEY_UNUSABLE', text)
   }
   return algorithm

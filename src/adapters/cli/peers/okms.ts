@@ -82,6 +82,6 @@ export const okms: Peer = {
     'It serves KMS v2 alone, and so do we in its place: the EncryptionConfiguration in its README lacks `apiVersion: v2`.',
     'It has no health server and no metrics, and none is opened; use our own configuration to have them.',
     'Its variables alone are enough here; the program prints its help when it has no argument at all.',
-    'A label that was moved to another key is noticed; values of the former key need an entry with its id, in our own configuration.',
+    'A label that was moved to another key is noticed. What that plugin stored opens on; what this one sealed under the former key needs an entry with its `keyId`, so go over to our own configuration before a label is moved.',
   ],
 }

@@ -30,11 +30,13 @@ plugin before its arguments, restart. What it stored is read by its own decoder;
 - A pod that calls the program of the plugin by its name (\`command: [/aws-encryption-provider, …]\`) keeps that line: the
   image has links of these names. A pod with \`args\` alone gets the name as its first argument.
 - \`--print-config\` prints the same as a file in our own layout and ends. \`kmsplugin serve --config\` runs the same from it.
+  For several sockets it prints as many documents: each is a file and a process of its own.
 - Warnings stand in the log at the start, one for each flag that does something else than there, or nothing.
 - What cannot be had is refused before anything starts, with what to do.
 - The folder of the socket must be ours and not writable by others; a dead socket is replaced, a living one never. A
   folder that the kubelet made belongs to root: run the pod as root as those plugins do (\`runAsUser: 0\`), or give the
-  folder to the user of the image with \`chown 65532\`.
+  folder, if it is for this socket alone, to the user of the image with \`chown 65532\`. More on
+  [the pod](migrate/README.md#the-pod).
 - A socket is a path, below a folder that is there or can be made; an abstract one (\`@name\`) is refused, since kube-apiserver
   cannot connect to one of Node.js. The health port is a number from 1 to 65535.
 - This is Node.js: a memory limit that was enough for a program of Go, such as 64Mi, ends it at the start. Give it 384Mi, as
