@@ -90,7 +90,7 @@ export class ForeignValues {
     this.#answers.clear()
   }
 
-  async #open({ value, candidates }: FoundForeign, options: CallOptions): Promise<Uint8Array> {
+  async #open({ format, value, candidates }: FoundForeign, options: CallOptions): Promise<Uint8Array> {
     const held = candidates.length > 1 ? this.#openHeld(value, candidates) : undefined
     if (held !== undefined) return held
     const ways = candidates.map(
@@ -98,6 +98,9 @@ export class ForeignValues {
         async () =>
           this.#openWith(key, decoder.plan(value), options),
     )
+    if (ways.length > 1 && candidates.some(({ decoder }) => opensUnderAnyKey(decoder, value))) {
+      return agreed(format, await Promise.allSettled(ways.map(async (way) => way())))
+    }
     try {
       return await inTurn(this.#clock, options.deadlineMs, ways)
     } catch (thrown) {
@@ -212,6 +215,32 @@ function find(keys: readonly DecodingKey[], value: StoredValue): FoundForeign | 
     return { format, value, candidates }
   }
   return undefined
+}
+
+function opensUnderAnyKey(decoder: ForeignDecoder, value: StoredValue): boolean {
+  try {
+    return decoder.plan(value).opensUnderAnyKey === true
+  } catch {
+    return false
+  }
+}
+
+/** What all keys that can open the value agree on. One that could not be asked might not have agreed. */
+function agreed(format: string, outcomes: readonly PromiseSettledResult<Uint8Array>[]): Uint8Array {
+  const opened = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+  const thrown = outcomes.flatMap((outcome) =>
+    outcome.status === 'rejected' ? [outcome.reason as unknown] : [],
+  )
+  const [first, ...others] = opened
+  if (first === undefined) throw worstOf(thrown)
+  const outage = thrown.map(asKmsError).find(({ fault }) => fault === 'backend')
+  const isClear = others.every((other) => Buffer.compare(first, other) === 0)
+  for (const other of others) other.fill(0)
+  if (outage === undefined && isClear) return first
+  first.fill(0)
+  if (outage !== undefined) throw outage
+  const text = `${opened.length} keys open the value to different bytes, and nothing in it tells whose it is; list ${format} under one of them`
+  throw new KmsError('ERR_CONFIG_INVALID', text)
 }
 
 /** That of the key whose value it is, if one could not look; else the last word on the value. */

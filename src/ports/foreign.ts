@@ -33,6 +33,8 @@ export interface OpeningPlan {
   readonly questions: readonly (NativeCiphertext | StoredValue)[]
   /** The answer to the only question opens many values, so it is kept as an opened DEK is. */
   readonly isReusable?: boolean
+  /** Nothing in the value names its key, and another one would open it to other bytes without an error. */
+  readonly opensUnderAnyKey?: boolean
   /**
    * Makes the plaintext (bytes of its own, which the caller wipes) out of the answers, which it does not keep.
    *

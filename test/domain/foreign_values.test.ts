@@ -244,6 +244,51 @@ describe('several keys with the same format', () => {
   })
 })
 
+describe('several keys with a format whose values may name no key and prove none', () => {
+  const SEALED_BYTES = 12 + 4 + 16
+  /** Each key finds in the value what opens under it, as under AES-CBC all bytes do under all keys. */
+  const blind = (at: number): ForeignDecoder => ({
+    format: 'blind',
+    recognize: () => 'bytes',
+    plan: ({ ciphertext }) => ({
+      questions: [{ bytes: ciphertext.subarray(at * SEALED_BYTES, (at + 1) * SEALED_BYTES) }],
+      opensUnderAnyKey: true,
+      finish: ([answer]) => Buffer.from(answer ?? []),
+    }),
+  })
+  const twoKeys = async () => coreThatDecodes([[blind(0)], [blind(1)]], { maxRetries: 0 })
+  const openingTo = (core: Core, one: string, other: string): Buffer =>
+    Buffer.concat([
+      core.primary.encryptNative(Buffer.from(one)),
+      core.decryptOnly[0]!.encryptNative(Buffer.from(other)),
+    ])
+
+  test('a value that two keys open to different bytes is refused, and the error says what to change', async () => {
+    const core = await twoKeys()
+    const error = await decrypt(core, openingTo(core, 'this', 'that')).catch((thrown: unknown) => thrown)
+    expect((error as KmsError).code).toBe('ERR_CONFIG_INVALID')
+    expect((error as KmsError).message).toContain('list blind under one of them')
+    expect(core.primary.rawDeks.at(-1)!.every((byte) => byte === 0)).toBe(true)
+  })
+
+  test('opens where one key alone can open it, or all open it to the same bytes', async () => {
+    const core = await twoKeys()
+    expect(Buffer.from(await decrypt(core, openingTo(core, 'seed', 'seed'))).toString()).toBe('seed')
+    const value = openingTo(core, 'this', 'that')
+    core.primary.fail('decryptNative', 'ERR_KEY_UNKNOWN')
+    expect(Buffer.from(await decrypt(core, value)).toString()).toBe('that')
+    core.primary.heal()
+    core.decryptOnly[0]!.fail('decryptNative', 'ERR_DECRYPTION_FAILED')
+    expect(Buffer.from(await decrypt(core, value)).toString()).toBe('this')
+  })
+
+  test('is not opened by one while another one is out, whose value it may be', async () => {
+    const core = await twoKeys()
+    core.decryptOnly[0]!.fail('decryptNative', 'ERR_BACKEND_UNAVAILABLE')
+    expect(await outcomeOf(decrypt(core, openingTo(core, 'this', 'that')))).toBe('ERR_BACKEND_UNAVAILABLE')
+  })
+})
+
 describe('an answer that opens many values', () => {
   const reusable = () => toyFormat('toy', { isReusable: true })
 

@@ -102,6 +102,8 @@ function planCbc(jwe: CompactJwe, keyName: KeyName, given: Options, permission: 
   const macs = macKey === undefined ? [] : macQuestions(cbc, macKey)
   return {
     questions: [...macs, question],
+    // The HMAC is by a key of its own, which several of these may share.
+    opensUnderAnyKey: question.keyName === undefined,
     finish: (answers) => {
       const isSafe = macs.length > 0 && isAuthentic(jwe.tag, answers.slice(0, macs.length))
       if (!isSafe && !allowUnauthenticated) throw unauthenticated('its HMAC is not one of all of it:')

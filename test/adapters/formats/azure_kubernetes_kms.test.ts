@@ -165,6 +165,12 @@ describe('a value of v1', () => {
     },
   )
 
+  test('may open under any key to something, where a device hides wrong padding; v2 opens under its own alone', () => {
+    expect(decoder.plan(stored).opensUnderAnyKey).toBe(true)
+    const named = recording.values.find(({ api }) => api === 'v2')!.stored
+    expect(decoder.plan(named).opensUnderAnyKey).not.toBe(true)
+  })
+
   test('asks for RSA1_5 with the bytes of the text, and v2 for RSA-OAEP-256 by the key id', () => {
     const text = 'A'.repeat(342)
     const ciphertext = Buffer.from(text)

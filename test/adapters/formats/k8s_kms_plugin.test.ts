@@ -219,6 +219,13 @@ describe('which key', () => {
     expect(outcomeNow(() => decoderWith({ label: 'other' }).plan(v1.stored))).toBe('ERR_KEY_UNKNOWN')
   })
 
+  test('aes-cbc of v1 names none, and opens under any: the plan says so, and no other plan does', () => {
+    const blind = values.filter(({ stored }) => allowing.plan(stored).opensUnderAnyKey === true)
+    expect(blind.length).toBeGreaterThan(0)
+    const nameless = values.filter(({ stored, tag }) => tag !== undefined && stored.keyId === undefined)
+    expect(blind.map(({ name }) => name)).toEqual(nameless.map(({ name }) => name))
+  })
+
   test('v2 names it by its CKA_ID, and the header of aes-cbc has to name the same', () => {
     expect(keyNames(strict, v2.stored)).toContain(`id:${keys['kek']!.id}`)
     expect(outcomeNow(() => strict.plan({ ...v2.stored, keyId: '0a0b' }))).toBe('ERR_KEY_ID_MISMATCH')

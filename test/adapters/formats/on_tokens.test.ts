@@ -41,7 +41,7 @@ describe.skipIf(tokens.some(({ missing }) => missing !== undefined)).each(tokens
   'recorded values on $name',
   ({ make, has }) => {
     let token: Made
-    let foreign: ForeignValues
+    let decoding: readonly DecodingKey[]
     const opened = new Map<string, Opened>()
 
     /** Several keys with one format, as a configuration in the middle of a rotation has them. */
@@ -59,7 +59,7 @@ describe.skipIf(tokens.some(({ missing }) => missing !== undefined)).each(tokens
       changeToken(token, keys.filter(has).map(importStep))
       const macKeyLabel = jwe.key['mac']!.label
       const ofJwe = Object.entries(jwe.key).filter(([name, record]) => name !== 'mac' && has(record))
-      const decoding = [
+      decoding = [
         ...ofJwe.map(([, record]) => keyWith(record, { 'k8s-kms-plugin': { macKeyLabel } })),
         keyWith(mockKey, { 'kubernetes-kms-mock': {}, 'kubernetes-local-kek': {} }),
         ...Object.values(localKek.key)
@@ -71,13 +71,6 @@ describe.skipIf(tokens.some(({ missing }) => missing !== undefined)).each(tokens
             }),
           ),
       ]
-      foreign = new ForeignValues(
-        decoding,
-        { timeoutMs: 60_000, maxEntries: 10 },
-        clock,
-        10_000,
-        new RecordingMetrics(),
-      )
     })
 
     afterAll(async () => {
@@ -85,7 +78,9 @@ describe.skipIf(tokens.some(({ missing }) => missing !== undefined)).each(tokens
       await token.remove()
     })
 
-    const open = async (value: StoredValue) => {
+    const open = async (value: StoredValue, of = decoding) => {
+      const policy = { timeoutMs: 60_000, maxEntries: 10 }
+      const foreign = new ForeignValues(of, policy, clock, 10_000, new RecordingMetrics())
       const found = foreign.find(value)
       if (found === undefined) throw new KmsError('ERR_MALFORMED_ENVELOPE', 'nobody knows it')
       return Buffer.from(await foreign.open(found, soon()))
@@ -99,15 +94,30 @@ describe.skipIf(tokens.some(({ missing }) => missing !== undefined)).each(tokens
     test.each(values.map((value): [string, TokenValue] => [value.name, value]))(
       '%s',
       async (_name, value) => {
-        const { stored, plaintext } = value
-        expect((await open(stored)).equals(plaintext)).toBe(true)
+        const { stored, plaintext, tag, opensWith } = value
+        const isNameless = tag !== undefined && stored.keyId === undefined
+        const label = jwe.key[opensWith]?.label
+        const of = isNameless ? decoding.filter(({ name }) => name === label) : decoding
+        expect((await open(stored, of)).equals(plaintext)).toBe(true)
         const at = stored.ciphertext.length - 20
         const ciphertext = Buffer.from(stored.ciphertext)
         ciphertext.writeUInt8(ciphertext.readUInt8(at) ^ 1, at)
-        const end = await outcomeOf(open({ ...stored, ciphertext }))
+        const end = await outcomeOf(open({ ...stored, ciphertext }, of))
         expect(end).toMatch(/^ERR_(MALFORMED_ENVELOPE|DECRYPTION_FAILED)$/)
       },
     )
+
+    test('a value that names no key and opens under several is not opened by whichever is listed first', async () => {
+      const listed = Object.values(jwe.key).filter((record) => record.aes !== undefined && has(record))
+      const { stored, plaintext } = jwe.values.find(
+        ({ tag, stored: { keyId } }) => tag === 'c' && keyId === undefined,
+      )!
+      for (const of of [decoding, decoding.toReversed()]) {
+        const end = open(stored, of)
+        if (listed.length > 1) expect(await outcomeOf(end)).toBe('ERR_CONFIG_INVALID')
+        else expect((await end).equals(plaintext)).toBe(true)
+      }
+    })
 
     test('a value of a key that is not configured is said to be that, and no process ended for any of it', async () => {
       const { stored } = jwe.values.find(({ stored: { keyId } }) => keyId !== undefined)!

@@ -584,6 +584,20 @@ describe('what another program encrypted', () => {
     expect(heavy.isUp).toBe(true)
   })
 
+  test.each(['OK', 'ERR_DECRYPTION_FAILED'] as const)(
+    'never comes from a token that shows another KEK under the same name, though it would answer %s',
+    async (wouldAnswer) => {
+      await met(heavy, light)
+      heavy.kek = kekOf('another')
+      await ask(identify)
+      if (wouldAnswer !== 'OK') heavy.fail(wouldAnswer, 'decrypt')
+      expect(await decrypt()).toBe('decrypt by light')
+      light.fail('ERR_BACKEND_UNAVAILABLE')
+      expect(await outcomeOf(decrypt())).toBe('ERR_BACKEND_UNAVAILABLE')
+      expect(heavy.count('decrypt')).toBe(0)
+    },
+  )
+
   test('opens before the tokens have shown a KEK, and not after they were closed', async () => {
     expect(await decrypt()).toBe('decrypt by heavy')
     await group.close()

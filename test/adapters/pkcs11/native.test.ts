@@ -124,9 +124,13 @@ function suite(
       test('the longest value that passes is answered, and no process ends for it', async () => {
         const long = gcm(aes[32], randomBytes(49_000))
         expect((await open(on('aes'), long)).equals(plaintext)).toBe(true)
-        const label = `label:${'x'.repeat(49_000)}`
+        const label = `label:${'x'.repeat(24_000)}€`
         expect(await refusal(on('aes'), { ...gcm(aes[32], Buffer.alloc(0)), keyName: label })).toBe(
           'ERR_KEY_UNKNOWN',
+        )
+        const tooLong = `label:${'x'.repeat(40_000)}€`
+        expect(await refusal(on('aes'), { ...gcm(aes[32], Buffer.alloc(0)), keyName: tooLong })).toBe(
+          'ERR_DECRYPTION_FAILED',
         )
         expect(on('aes').starts()).toBe(1)
       })

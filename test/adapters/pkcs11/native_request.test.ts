@@ -1,7 +1,9 @@
+import { serialize } from 'node:v8'
 import { describe, expect, test } from 'vitest'
 import { nativePlaintext, nativeRequest } from '../../../src/adapters/backends/pkcs11/native.js'
 import type { NativeAlgorithm, NativeCiphertext } from '../../../src/ports/foreign.js'
 import { KmsError } from '../../../src/ports/errors.js'
+import { MAX_MESSAGE_BYTES } from '../../../src/adapters/backends/pkcs11/shared/channel.js'
 
 const bytes = (length: number) => Buffer.alloc(length, 7)
 
@@ -85,3 +87,21 @@ test('what no algorithm makes never reaches the token', () => {
   for (const each of bad) expect(codeOf(() => nativeRequest(each))).toBe('ERR_DECRYPTION_FAILED')
   expect(codeOf(() => nativeRequest({ bytes: bytes(32) }))).toBe('ERR_INTERNAL')
 })
+
+test.each(['x', 'é', '€', '😀'])(
+  'no name of a key, not even with "%s" in it, makes a message at which the HSM process ends',
+  (character) => {
+    for (let length = 1000; length <= 60_000; length += 1000) {
+      const ciphertext: NativeCiphertext = {
+        ...good['AES-GCM'],
+        aad: bytes(Math.ceil((4 / 3) * length)),
+        keyName: `label:${'x'.repeat(length)}${character}`,
+      }
+      for (const each of [ciphertext, { ...ciphertext, aad: bytes(0) }]) {
+        if (codeOf(() => nativeRequest(each)) !== 'OK') continue
+        const message = serialize({ type: 'call', id: Number.MAX_SAFE_INTEGER, request: nativeRequest(each) })
+        expect(message.length, `${length}`).toBeLessThanOrEqual(MAX_MESSAGE_BYTES)
+      }
+    }
+  },
+)

@@ -44,7 +44,10 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('a thread at the token')
 
   beforeAll(async () => {
     hsm = await makeSoftHsm()
-    hsm.change({ do: 'makeAes', label: 'kek' })
+    hsm.change(
+      { do: 'makeAes', label: 'kek' },
+      { do: 'importSecret', label: 'mac', value: randomBytes(32).toString('hex') },
+    )
     target = targetOf(hsm)
     Object.assign(process.env, hsm.env)
     const p11 = await importPkcs11js()
@@ -72,6 +75,39 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('a thread at the token')
     module.C_CloseSession(session)
     expect(outcome(() => seat.do({ op: 'identify', seals: true }))).toBe('OK')
     expect(outcome(() => seat.do({ op: 'wrap', dek }))).toBe('OK')
+  })
+
+  const mac = { op: 'decrypt', algorithm: 'HMAC-SHA256', bytes: dek, key: { label: 'mac' } } as const
+
+  test('a login that comes while the HMAC key of another program is searched for hides no key', () => {
+    let searches = 0
+    class Late extends Token {
+      override find(...search: Parameters<Token['find']>): readonly Handle[] {
+        searches += 1
+        // One for each type that the key may have.
+        if (searches === 1) module.C_Logout(anchor)
+        const found = super.find(...search)
+        if (searches === 2) module.C_Login(anchor, this.p11.CKU_USER, hsm.pin)
+        return found
+      }
+    }
+    const late = new Seat(new Late(token.p11, module, token.slot, 'token'), target)
+    expect(outcome(() => late.do(mac))).toBe('OK')
+  })
+
+  test('a token that is gone is an outage, and not an HMAC key that is not there', () => {
+    class Gone extends Token {
+      override find(): readonly Handle[] {
+        return []
+      }
+
+      override info(): never {
+        throw new HsmError('ERR_BACKEND_UNAVAILABLE', 'removed', 'replace')
+      }
+    }
+    const gone = new Seat(new Gone(token.p11, module, token.slot, 'token'), target)
+    expect(outcome(() => gone.do(mac))).toBe('ERR_BACKEND_UNAVAILABLE replace')
+    expect(outcome(() => seat.do({ ...mac, key: { label: 'other' } }))).toBe('ERR_KEY_NOT_FOUND none')
   })
 
   test('a logout is told from a key that is gone, though a token finds no key either way', () => {

@@ -51,6 +51,11 @@ export class CommonKek {
     return this.#kek !== undefined && shown !== undefined && agree(shown, this.#kek)
   }
 
+  /** Whether it showed another KEK last: under the name of the common one it has another key. */
+  isOther({ shown }: GroupMember): boolean {
+    return this.#kek !== undefined && shown !== undefined && !isSameKek(shown.identity, this.#kek.identity)
+  }
+
   /** Whether it showed the common KEK with another HMAC key: what it wrapped with that, it alone opens. */
   isOdd({ shown }: GroupMember): boolean {
     if (this.#kek === undefined || shown === undefined) return false

@@ -64,7 +64,7 @@ export class HostGroup implements Hsm {
 
   /**
    * As {@link call}. A token that does not have that key, or not that mechanism, is not set aside for it: its KEK may be
-   * in order.
+   * in order. One that shows another KEK is not asked: unlike a wrapped DEK, nothing in the question names the key.
    */
   async decrypt(request: DecryptRequest, options: CallOptions): Promise<Uint8Array> {
     if (this.#isClosed) throw new KmsError('ERR_SHUTTING_DOWN', 'the plugin is stopping')
@@ -77,7 +77,7 @@ export class HostGroup implements Hsm {
       if (this.#kek.isKnown && !this.#isClosed && error.fault === 'backend') member.setAside(error)
     }
     const isDoubt = ({ code }: KmsError): boolean => inDoubt.includes(code)
-    const members = this.#inOrder()
+    const members = this.#inOrder().filter((member) => !this.#kek.isOther(member))
     const { bytes } = await askInTurn(
       { members, ask, blame, isDoubt, isOdd: () => false },
       options,

@@ -61,7 +61,8 @@ export function nativeRequest(ciphertext: NativeCiphertext): DecryptRequest {
   const { algorithm, bytes, iv, tag, aad, keyName } = ciphertext
   if (algorithm === undefined) throw new KmsError('ERR_INTERNAL', 'a token has to be told the algorithm')
   const sizes = [bytes, iv, tag, aad].map((part) => part?.length ?? 0)
-  const totalBytes = sizes.reduce((sum, size) => sum + size, Buffer.byteLength(keyName ?? ''))
+  // A message holds a text in two bytes a character as soon as one of them is not in Latin-1.
+  const totalBytes = sizes.reduce((sum, size) => sum + size, Buffer.byteLength(keyName ?? '', 'utf16le'))
   if (totalBytes > MAX_BYTES || !forms[algorithm].fits(ciphertext)) {
     throw new KmsError('ERR_DECRYPTION_FAILED', `the value has no form that ${algorithm} makes`)
   }

@@ -43,19 +43,26 @@ export function findNamedKey(
 export function findSecret(token: Token, session: Handle, named: NativeKeyQuery): Handle {
   const { p11 } = token
   const { label, ckaId } = named
-  const found = [p11.CKK_GENERIC_SECRET, p11.CKK_SHA256_HMAC].flatMap((keyType) =>
-    token.find(session, [
-      { type: p11.CKA_CLASS, value: p11.CKO_SECRET_KEY },
-      { type: p11.CKA_KEY_TYPE, value: keyType },
-      ...(label === undefined ? [] : [{ type: p11.CKA_LABEL, value: label }]),
-      ...(ckaId === undefined ? [] : [{ type: p11.CKA_ID, value: Buffer.from(ckaId) }]),
-    ]),
-  )
-  const [handle, second] = found
+  const search = (): Handle[] =>
+    [p11.CKK_GENERIC_SECRET, p11.CKK_SHA256_HMAC].flatMap((keyType) =>
+      token.find(session, [
+        { type: p11.CKA_CLASS, value: p11.CKO_SECRET_KEY },
+        { type: p11.CKA_KEY_TYPE, value: keyType },
+        ...(label === undefined ? [] : [{ type: p11.CKA_LABEL, value: label }]),
+        ...(ckaId === undefined ? [] : [{ type: p11.CKA_ID, value: Buffer.from(ckaId) }]),
+      ]),
+    )
+  const [handle, second] = search()
   const where = `the HMAC key ${keyName(named)} on ${token.name}`
   if (second !== undefined) throw new HsmError('ERR_KEY_UNUSABLE', `there are several of ${where}`)
   if (handle !== undefined) return handle
   refuseLoggedOut(token, session)
+  // A token that is gone shows no keys either, and that is an outage.
+  token.info()
+  // Another thread may have logged in since the search.
+  if (search().length > 0) {
+    throw new HsmError('ERR_BACKEND_UNAVAILABLE', 'the login came during the search', 'reopen')
+  }
   throw new HsmError('ERR_KEY_NOT_FOUND', `there is not ${where}; check macKeyLabel and macKeyId`)
 }
 

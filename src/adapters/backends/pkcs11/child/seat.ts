@@ -88,6 +88,15 @@ export class Seat {
   }
 
   #decrypt(request: DecryptRequest): HsmPlaintext {
+    try {
+      return this.#decryptDoubting(request)
+    } finally {
+      // A refusal gives the session up: with this padding a success must take no call less, now or at the next one.
+      if (request.algorithm === 'RSA1_5') this.#drop()
+    }
+  }
+
+  #decryptDoubting(request: DecryptRequest): HsmPlaintext {
     const { key } = this.#target
     const perform = (): HsmPlaintext => ({
       bytes: this.#mended((session) => decryptNative(this.#token, session, key, request)),
