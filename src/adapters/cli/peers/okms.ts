@@ -6,6 +6,18 @@ import { trustRows } from './trust.js'
 
 const server: Reading = (text, mode) => ({ values: { [mode === 'rest' ? 'key.url' : 'key.address']: text } })
 
+/** As Go's uuid.Parse takes it: bare, in braces, or as a URN. */
+const UUID =
+  /^(?:urn:uuid:|\{)?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})\}?$/i
+
+/** A KMIP server may name its keys as it likes. */
+const uuid =
+  (setting: string): Reading =>
+  (text, mode) => {
+    const [, ...parts] = UUID.exec(text) ?? []
+    return { values: { [setting]: mode === 'rest' && parts.length > 0 ? parts.join('-') : text } }
+  }
+
 const rows: readonly PeerFlag[] = [
   works(
     { name: 'protocol', env: ['OKMS_PROTOCOL'], kind: 'text' },
@@ -22,12 +34,14 @@ const rows: readonly PeerFlag[] = [
   works(
     { name: 'okms-id', env: ['OKMS_ID'], kind: 'text', only: 'rest', required: 'is missing' },
     'key.okmsId',
-    'A UUID with its hyphens. No effect with `kmip`.',
+    'A UUID. No effect with `kmip`.',
+    uuid('key.okmsId'),
   ),
   works(
     { name: 'encryption-key-id', env: ['OKMS_KEY_ID'], kind: 'text' },
     'key.keyId',
-    'Either this or the label. With `rest` a UUID with its hyphens.',
+    'Either this or the label. With `rest` a UUID, in any form that Go reads.',
+    uuid('key.keyId'),
   ),
   works({ name: 'encryption-key-label', env: ['OKMS_KEY_LABEL'], kind: 'text' }, 'key.keyLabel'),
   works(

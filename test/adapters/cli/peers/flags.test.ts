@@ -343,3 +343,17 @@ describe('precedence', () => {
     expect([at(two, 'key.clientCertFile'), at(two, 'key.clientKeyFile')]).toEqual(['/c', '/k'])
   })
 })
+
+test.each([
+  '0f6a9b5e-6c1d-4b1e-8f0a-222222222222',
+  '0f6a9b5e6c1d4b1e8f0a222222222222',
+  'urn:uuid:0f6a9b5e-6c1d-4b1e-8f0a-222222222222',
+  '{0f6a9b5e-6c1d-4b1e-8f0a-222222222222}',
+])('okms by REST takes a key id as Go takes a UUID: %s', (id) => {
+  const base = ['--protocol=rest', '--serv-addr=https://h', '--okms-id=d']
+  expect(at(said(okms, [...base, `--encryption-key-id=${id}`]), 'key.keyId')).toBe(
+    '0f6a9b5e-6c1d-4b1e-8f0a-222222222222',
+  )
+  const byKmip = said(okms, ['--protocol=kmip', '--serv-addr=h', `--encryption-key-id=${id}`])
+  expect(at(byKmip, 'key.keyId')).toBe(id)
+})
