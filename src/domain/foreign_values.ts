@@ -1,41 +1,24 @@
 /**
  * Opens what another plugin sealed: finds the one format of a value, asks the key that lists it, never tries all.
  */
-import { createHash, createSecretKey, type KeyObject } from 'node:crypto'
+import { createSecretKey, type KeyObject } from 'node:crypto'
 import type { Clock } from '../ports/clock.js'
 import { asKmsError, KmsError } from '../ports/errors.js'
-import {
-  signsOf,
-  type ForeignDecoder,
-  type NativeCiphertext,
-  type OpeningPlan,
-  type StoredValue,
-} from '../ports/foreign.js'
-import type { CallOptions, KeyWrapper } from '../ports/key_wrapper.js'
+import type { NativeCiphertext, OpeningPlan, StoredValue } from '../ports/foreign.js'
+import type { CallOptions } from '../ports/key_wrapper.js'
 import type { Metrics } from '../ports/metrics.js'
 import { ExpiringCache, type CachePolicy } from './expiring_cache.js'
+import {
+  findForeign,
+  opensUnderAnyKey,
+  type Candidate,
+  type DecodingKey,
+  type FoundForeign,
+} from './foreign_candidates.js'
+import { agreed, worstOf } from './foreign_outcomes.js'
+import { nameOfQuestion, reusableQuestion } from './foreign_questions.js'
 import { inTurn } from './in_turn.js'
 import { SingleFlight } from './single_flight.js'
-
-/** A key of the configuration and the formats that it decodes. */
-export interface DecodingKey {
-  readonly name: string
-  readonly wrapper: KeyWrapper
-  readonly decoders: readonly ForeignDecoder[]
-}
-
-/** One key with the decoder that fits a value. */
-interface Candidate {
-  readonly key: DecodingKey
-  readonly decoder: ForeignDecoder
-}
-
-/** What opens a value: found by looking at it, before anybody is asked. */
-export interface FoundForeign {
-  readonly format: string
-  readonly value: StoredValue
-  readonly candidates: readonly Candidate[]
-}
 
 export class ForeignValues {
   readonly #keys: readonly DecodingKey[]
@@ -62,7 +45,7 @@ export class ForeignValues {
 
   /** The format of `value`, by the surest sign; `undefined` where no configured format knows it. */
   find(value: StoredValue): FoundForeign | undefined {
-    return find(this.#keys, value)
+    return findForeign(this.#keys, value)
   }
 
   /**
@@ -114,7 +97,8 @@ export class ForeignValues {
       try {
         const plan = decoder.plan(value)
         const question = reusableQuestion(plan)
-        const held = question === undefined ? undefined : this.#answers.get(nameOf(key.name, question))
+        const held =
+          question === undefined ? undefined : this.#answers.get(nameOfQuestion(key.name, question))
         if (held !== undefined) return finished(plan, held)
       } catch {
         continue
@@ -141,7 +125,7 @@ export class ForeignValues {
     plan: OpeningPlan,
     options: CallOptions,
   ): Promise<Uint8Array> {
-    const name = nameOf(key.name, question)
+    const name = nameOfQuestion(key.name, question)
     const held = this.#answers.get(name)
     if (held !== undefined) return finished(plan, held)
     const answer = await this.#flights.join(name, options, async (flight) => {
@@ -172,7 +156,7 @@ export class ForeignValues {
 
   /** One level deep: what is nested in a nested value is no stored value of anyone. */
   async #openNested(key: DecodingKey, value: StoredValue, options: CallOptions): Promise<Uint8Array> {
-    const [candidate] = find([key], value)?.candidates ?? []
+    const [candidate] = findForeign([key], value)?.candidates ?? []
     const plan = candidate?.decoder.plan(value)
     const [question] = plan?.questions ?? []
     if (plan?.questions.length !== 1 || question === undefined || 'ciphertext' in question) {
@@ -185,12 +169,6 @@ export class ForeignValues {
   }
 }
 
-/** The only question of a plan, where its answer opens many values. */
-function reusableQuestion(plan: OpeningPlan): NativeCiphertext | StoredValue | undefined {
-  const [only, ...others] = plan.questions
-  return plan.isReusable === true && others.length === 0 ? only : undefined
-}
-
 /** Each gets a copy of its own, which nobody else still needs when it is wiped. */
 function finished(plan: OpeningPlan, held: KeyObject): Uint8Array {
   const answer = held.export()
@@ -199,84 +177,4 @@ function finished(plan: OpeningPlan, held: KeyObject): Uint8Array {
   } finally {
     answer.fill(0)
   }
-}
-
-function find(keys: readonly DecodingKey[], value: StoredValue): FoundForeign | undefined {
-  const all = keys.flatMap((key) =>
-    key.decoders.map((decoder) => ({ key, decoder, sign: decoder.recognize(value) })),
-  )
-  for (const sign of signsOf(value)) {
-    const first = all.find((candidate) => candidate.sign === sign)
-    if (first === undefined) continue
-    const { format } = first.decoder
-    const candidates = all.filter(
-      (candidate) => candidate.sign === sign && candidate.decoder.format === format,
-    )
-    return { format, value, candidates }
-  }
-  return undefined
-}
-
-function opensUnderAnyKey(decoder: ForeignDecoder, value: StoredValue): boolean {
-  try {
-    return decoder.plan(value).opensUnderAnyKey === true
-  } catch {
-    return false
-  }
-}
-
-/** What all keys that can open the value agree on. One that could not be asked might not have agreed. */
-function agreed(format: string, outcomes: readonly PromiseSettledResult<Uint8Array>[]): Uint8Array {
-  const opened = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
-  const thrown = outcomes.flatMap((outcome) =>
-    outcome.status === 'rejected' ? [outcome.reason as unknown] : [],
-  )
-  const [first, ...others] = opened
-  if (first === undefined) throw worstOf(thrown)
-  const outage = thrown.map(asKmsError).find(({ fault }) => fault === 'backend')
-  const isClear = others.every((other) => Buffer.compare(first, other) === 0)
-  for (const other of others) other.fill(0)
-  if (outage === undefined && isClear) return first
-  first.fill(0)
-  if (outage !== undefined) throw outage
-  const text = `${opened.length} keys open the value to different bytes, and nothing in it tells whose it is; list ${format} under one of them`
-  throw new KmsError('ERR_CONFIG_INVALID', text)
-}
-
-/** That of the key whose value it is, if one could not look; else the last word on the value. */
-function worstOf(thrown: readonly unknown[]): KmsError {
-  const failures = thrown.map(asKmsError)
-  const isUnknown = ({ code }: KmsError) => code === 'ERR_KEY_UNKNOWN'
-  return (
-    failures.find((error) => error.fault !== 'data' && !isUnknown(error)) ??
-    failures.find(({ fault }) => fault === 'data') ??
-    failures[0] ??
-    new KmsError('ERR_INTERNAL', 'a value without a key that decodes it')
-  )
-}
-
-/** Attackers choose the parts, so each stands behind its length. */
-function nameOf(key: string, question: NativeCiphertext | StoredValue): string {
-  const hash = createHash('sha256')
-  const parts =
-    'ciphertext' in question
-      ? ['stored', question.keyId ?? '', question.ciphertext, ...annotationParts(question)]
-      : ['native', question.algorithm ?? '', question.keyName ?? '', question.bytes, ...extraParts(question)]
-  for (const part of [key, ...parts]) {
-    const bytes = typeof part === 'string' ? Buffer.from(part, 'utf8') : part
-    const length = Buffer.alloc(4)
-    length.writeUInt32BE(bytes.length)
-    hash.update(length).update(bytes)
-  }
-  return hash.digest('base64')
-}
-
-const NOTHING = new Uint8Array()
-
-function extraParts({ iv = NOTHING, tag = NOTHING, aad = NOTHING }: NativeCiphertext): Uint8Array[] {
-  return [iv, tag, aad]
-}
-
-function annotationParts({ annotations }: StoredValue): (string | Uint8Array)[] {
-  return Object.entries(annotations).flat()
 }

@@ -1,7 +1,8 @@
 /** Values that other plugins made on a token open on a token that holds the same key, through the core's own dispatch. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { formatOfName } from '../../../src/adapters/formats/index.js'
-import { ForeignValues, type DecodingKey } from '../../../src/domain/foreign_values.js'
+import type { DecodingKey } from '../../../src/domain/foreign_candidates.js'
+import { ForeignValues } from '../../../src/domain/foreign_values.js'
 import { KmsError } from '../../../src/ports/errors.js'
 import type { StoredValue } from '../../../src/ports/foreign.js'
 import { outcomeOf } from '../../doubles/outcome.js'
