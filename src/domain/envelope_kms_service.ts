@@ -97,6 +97,8 @@ export class EnvelopeKmsService implements KmsService {
   #findForeign(request: DecryptRequest): FoundForeign | undefined {
     const { foreign, describeForeign } = this.#parts
     const { ciphertext, keyId, annotations = {} } = request
+    // What was stored under a key id of ours was ours, whatever it looks like now.
+    if (keyId !== undefined && isKeyId(keyId)) return undefined
     const isOurs = beginsLikeEnvelope(ciphertext)
     // We write no annotations, so what has some is another's, whatever its first bytes happen to be.
     if (isOurs && Object.keys(annotations).length === 0) return undefined

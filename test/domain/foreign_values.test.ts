@@ -157,6 +157,15 @@ describe('which format a value has', () => {
     expect(greedy.plans).toEqual([])
   })
 
+  test('a value under a key id of ours is never taken for that of another plugin', async () => {
+    const toy = toyFormat('toy')
+    const core = await coreThatDecodes([[toy]])
+    const { keyId } = await core.encrypt(Buffer.from('ours'))
+    const value = sealedBy(core.primary, 'toy:', Buffer.from('seed'))
+    expect(await outcomeOf(decrypt(core, value, keyId))).toBe('ERR_MALFORMED_ENVELOPE')
+    expect(toy.plans).toEqual([])
+  })
+
   test('our own value opens whatever annotations it is sent back with', async () => {
     const core = await coreThatDecodes([[toyFormat('note', { prefix: '', sign: 'annotation' })]])
     const { ciphertext, keyId } = await core.encrypt(Buffer.from('ours'))
