@@ -5,6 +5,7 @@ import type { NativeCiphertext } from '../../../src/ports/foreign.js'
 import { asKmsError } from '../../../src/ports/errors.js'
 import { outcomeOf } from '../../doubles/outcome.js'
 import { faultModuleMissing, makeFaultModule, type FaultModule } from '../../support/fault_module.js'
+import { until } from '../../support/plugin.js'
 import { makeSoftHsm, softHsmMissing, type SoftHsm } from '../../support/softhsm.js'
 import { openOn, soon, type Opened } from './opened.js'
 
@@ -128,14 +129,14 @@ describe.skipIf(missing !== undefined)(
       // Right padding round what is no DEK: who tries values must not learn that either.
       const short = publicEncrypt({ key: rsa.publicKey, padding }, randomBytes(5))
       const bad = {
-        'another block type': raw((block) => block.writeUInt8(1, 1)),
-        'a first byte that is not zero': raw((block) => block.writeUInt8(1, 0)),
-        'no end of the padding': raw((block) => block.fill(0x55, 2)),
-        'padding that is too short': raw((block) => block.writeUInt8(0, 5)),
-        'random bytes': raw((block) => randomBytes(255).copy(block, 1)),
+        'another block type': () => raw((block) => block.writeUInt8(1, 1)),
+        'a first byte that is not zero': () => raw((block) => block.writeUInt8(1, 0)),
+        'no end of the padding': () => raw((block) => block.fill(0x55, 2)),
+        'padding that is too short': () => raw((block) => block.writeUInt8(0, 5)),
+        'random bytes': () => raw((block) => randomBytes(255).copy(block, 1)),
         // With a right padding, of which nothing may tell either.
-        'no bytes': publicEncrypt({ key: rsa.publicKey, padding }, Buffer.alloc(0)),
-        '33 bytes': publicEncrypt({ key: rsa.publicKey, padding }, randomBytes(33)),
+        'no bytes': () => publicEncrypt({ key: rsa.publicKey, padding }, Buffer.alloc(0)),
+        '33 bytes': () => publicEncrypt({ key: rsa.publicKey, padding }, randomBytes(33)),
       }
       expect(await answer({ algorithm: 'RSA1_5', bytes: good })).toBe('OK')
       const callsOf = async (bytes: Buffer) => {
@@ -145,22 +146,31 @@ describe.skipIf(missing !== undefined)(
           () => 'OK',
           (error: unknown) => `${asKmsError(error).code} ${asKmsError(error).message}`,
         )
-        const names = fault
-          .calls()
-          .slice(before)
-          .map(({ name }) => name)
-        return { text, names }
+        // Those of the thread that was asked: others come and go meanwhile. The last follows the answer.
+        const names = () => {
+          const since = fault.calls().slice(before)
+          const asked = since.find(({ name }) => name === 'C_Decrypt')?.thread
+          return since.filter(({ thread }) => thread === asked).map(({ name }) => name)
+        }
+        await until(() => names().at(-1) === 'C_CloseSession')
+        return { text, names: names() }
       }
       const success = await callsOf(good)
       expect(success.names.filter((name) => name === 'C_Decrypt')).toHaveLength(2)
       expect((await callsOf(short)).names).toEqual(success.names)
-      for (const [what, bytes] of Object.entries(bad)) {
-        const { text, names } = await callsOf(bytes)
+      let asked = 3
+      for (const [what, make] of Object.entries(bad)) {
+        let { text, names } = await callsOf(make())
+        asked += 2
+        // A library that makes up an answer to wrong padding (implicit rejection) may make up one of 32 bytes.
+        for (let tries = 0; text === 'OK' && tries < 3; tries += 1, asked += 1) {
+          ;({ text, names } = await callsOf(make()))
+        }
         expect(text, what).toBe('ERR_DECRYPTION_FAILED the RSA key does not open these bytes')
         expect(names, what).toEqual(success.names)
         expect((await callsOf(short)).names, `after ${what}`).toEqual(success.names)
       }
-      expect(count('C_Decrypt')).toBe(2 * (3 + 2 * Object.keys(bad).length))
+      expect(count('C_Decrypt')).toBe(2 * asked)
     })
   },
 )
