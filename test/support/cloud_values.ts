@@ -1,9 +1,9 @@
 /** Values that a cloud plugin of others made (test/vectors/foreign), and every way to damage one of them a little. */
-import { readFileSync } from 'node:fs'
 import type { KeyWrapper, CallOptions } from '../../src/ports/key_wrapper.js'
 import type { ForeignDecoder, StoredValue } from '../../src/ports/foreign.js'
 import type { Outcome } from '../../src/ports/metrics.js'
 import { outcomeOf } from '../doubles/outcome.js'
+import { foreignFixture, storedValue, type ForeignFixture } from './foreign_fixture.js'
 
 export interface RecordedValue {
   readonly api: 'v1' | 'v2'
@@ -20,33 +20,16 @@ export interface Recording<Key> {
   readonly values: readonly RecordedValue[]
 }
 
-interface RawValue extends Readonly<Record<string, unknown>> {
-  readonly api: 'v1' | 'v2'
-  readonly ciphertext: string
-  readonly keyId?: string
-  readonly annotations?: Readonly<Record<string, string>>
-  readonly plaintext: string
-  readonly note: string
-}
-
 export function recordingOf<Key>(format: string): Recording<Key> {
-  const url = new URL(`../vectors/foreign/${format}.json`, import.meta.url)
-  const file = JSON.parse(readFileSync(url, 'utf8')) as Recording<Key> & { readonly values: RawValue[] }
-  return { ...file, values: file.values.map(readValue) }
-}
-
-function readValue(raw: RawValue): RecordedValue {
-  const annotations = Object.entries(raw.annotations ?? {}).map(([name, value]) => [name, bytesOf(value)])
-  const stored: StoredValue = {
-    ciphertext: bytesOf(raw.ciphertext),
-    keyId: raw.keyId,
-    annotations: Object.fromEntries(annotations) as Record<string, Uint8Array>,
-  }
-  return { api: raw.api, stored, plaintext: bytesOf(raw.plaintext), note: raw.note, raw }
-}
-
-function bytesOf(base64: string): Buffer {
-  return Buffer.from(base64, 'base64')
+  const fixture = foreignFixture<ForeignFixture<Key, Readonly<Record<string, unknown>>>>(format)
+  const values = fixture.values.map((raw) => ({
+    api: raw.api,
+    stored: storedValue(raw),
+    plaintext: Buffer.from(raw.plaintext, 'base64'),
+    note: raw.note,
+    raw,
+  }))
+  return { ...fixture, values }
 }
 
 /** As the core does it. */
@@ -59,7 +42,8 @@ export async function open(
   const plan = decoder.plan(stored)
   const answers: Uint8Array[] = []
   for (const question of plan.questions) {
-    if ('ciphertext' in question || wrapper.decryptNative === undefined) throw new Error('not of a cloud')
+    if ('ciphertext' in question || wrapper.decryptNative === undefined)
+      throw new Error('no backend can answer this')
     answers.push(await wrapper.decryptNative(question, options))
   }
   return plan.finish(answers)

@@ -1,9 +1,9 @@
 /** The SDK of AWS as a guest in this process: absent, silent, and with nothing left open. */
-import { silentLogger } from '../../../src/ports/logger.js'
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { silentLogger } from '../../../src/ports/logger.js'
 import { AwsKmsClient } from '../../../src/adapters/backends/aws/client.js'
 import { loadSdk } from '../../../src/adapters/backends/aws/sdk.js'
 import { AwsKeyWrapper } from '../../../src/adapters/backends/aws/wrapper.js'

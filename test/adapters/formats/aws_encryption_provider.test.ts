@@ -1,5 +1,4 @@
 /** Values that aws-encryption-provider itself wrote open with the key in AWS KMS, and nothing that was altered does. */
-import { silentLogger } from '../../../src/ports/logger.js'
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { AwsKmsClient, type Opened } from '../../../src/adapters/backends/aws/client.js'
@@ -12,6 +11,7 @@ import { canaried } from '../../../src/domain/canaried_key_wrapper.js'
 import { createSystemClock } from '../../../src/adapters/system/clock.js'
 import type { StoredValue } from '../../../src/ports/foreign.js'
 import type { KeyWrapper } from '../../../src/ports/key_wrapper.js'
+import { silentLogger } from '../../../src/ports/logger.js'
 import { outcomeNow, outcomeOf } from '../../doubles/outcome.js'
 import { envOf, partsWith, useEnv, within } from '../../support/aws_scene.js'
 import {

@@ -1,4 +1,4 @@
-/** Is what openbao-kubernetes-kms wrote read as it was written, and refused as soon as anything is changed? */
+/** Values of openbao-kubernetes-kms: they open, and with a change in ciphertext, key id or an annotation that is bound they do not. */
 import { createCipheriv, createHash, randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openbaoKubernetesKms as format } from '../../../src/adapters/formats/openbao_kubernetes_kms.js'

@@ -1,4 +1,4 @@
-/** Is what vault-kubernetes-kms and kleidi wrote read as it was written, and refused as soon as anything is changed? */
+/** Values of vault-kubernetes-kms and kleidi: they open under any key id, which nothing binds, and with a changed ciphertext they do not. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { vaultKubernetesKms as format } from '../../../src/adapters/formats/vault_kubernetes_kms.js'
 import type { StoredValue } from '../../../src/ports/foreign.js'
