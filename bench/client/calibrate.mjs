@@ -1,0 +1,45 @@
+/** Which trailers mean success? Learnt from a call that @grpc/grpc-js saw succeed, and one that it saw fail. */
+import grpc from '@grpc/grpc-js'
+import { callFrames } from './frames.mjs'
+
+/**
+ * Makes the same call by grpc-js and by `connection`.
+ *
+ * @returns The bytes of the trailers of a success.
+ */
+export async function successTrailers(connection, socket, path, request) {
+  const client = new grpc.Client(`unix://${socket}`, grpc.credentials.createInsecure(), {
+    'grpc.default_authority': 'localhost',
+  })
+  try {
+    const answer = await officially(client, path, request)
+    // The first block of a connection says in addition that the header table is off.
+    await once(connection, path, request)
+    const success = await once(connection, path, request)
+    if (success.message?.length !== answer.length) throw new Error(`two clients got two answers of ${path}`)
+    const failure = await once(connection, `${path}Not`, request)
+    if (success.trailers === undefined || failure.trailers === undefined) throw new Error('no trailers')
+    if (success.trailers.equals(failure.trailers)) throw new Error('failures have the trailers of successes')
+    return success.trailers
+  } finally {
+    client.close()
+  }
+}
+
+async function officially(client, path, request) {
+  return new Promise((resolve, reject) => {
+    const same = (bytes) => bytes
+    const answered = (error, answer) => (error === null ? resolve(answer) : reject(error))
+    client.makeUnaryRequest(path, same, same, request, { deadline: Date.now() + 10_000 }, answered)
+  })
+}
+
+async function once(connection, path, request) {
+  return new Promise((resolve, reject) => {
+    connection.call(callFrames(path, request), (message, trailers, problem) => {
+      if (problem !== undefined) reject(new Error(problem))
+      else resolve({ message: message && Buffer.from(message), trailers: trailers && Buffer.from(trailers) })
+    })
+    connection.flush()
+  })
+}
