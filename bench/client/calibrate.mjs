@@ -1,23 +1,26 @@
-/** Which trailers mean success? Learnt from a call that @grpc/grpc-js saw succeed, and one that it saw fail. */
+/** Which trailers mean success? Learnt from a Status that @grpc/grpc-js saw succeed. */
 import grpc from '@grpc/grpc-js'
+import { METHOD } from '../lib/kms_messages.mjs'
 import { callFrames } from './frames.mjs'
 
+const NOTHING = Buffer.alloc(0)
+
 /**
- * Makes the same call by grpc-js and by `connection`.
+ * Asks Status by grpc-js and by `connection`, and a method that there is not.
  *
- * @returns The bytes of the trailers of a success.
+ * @returns The bytes of the trailers of a success, whatever the method.
  */
-export async function successTrailers(connection, socket, path, request) {
+export async function successTrailers(connection, socket) {
   const client = new grpc.Client(`unix://${socket}`, grpc.credentials.createInsecure(), {
     'grpc.default_authority': 'localhost',
   })
   try {
-    const answer = await officially(client, path, request)
+    const answer = await officially(client, METHOD.v2Status, NOTHING)
     // The first block of a connection says in addition that the header table is off.
-    await once(connection, path, request)
-    const success = await once(connection, path, request)
-    if (success.message?.length !== answer.length) throw new Error(`two clients got two answers of ${path}`)
-    const failure = await once(connection, `${path}Not`, request)
+    await once(connection, METHOD.v2Status, NOTHING)
+    const success = await once(connection, METHOD.v2Status, NOTHING)
+    if (success.message?.length !== answer.length) throw new Error('two clients got two answers to Status')
+    const failure = await once(connection, `${METHOD.v2Status}Not`, NOTHING)
     if (success.trailers === undefined || failure.trailers === undefined) throw new Error('no trailers')
     if (success.trailers.equals(failure.trailers)) throw new Error('failures have the trailers of successes')
     return success.trailers

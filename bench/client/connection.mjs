@@ -121,7 +121,8 @@ export class Connection {
     if (call === undefined) return
     this.#calls.delete(streamId)
     const { message } = call
-    const isWhole = message !== undefined && message.length >= 5 && message.readUInt32BE(1) === message.length - 5
+    const isWhole =
+      message !== undefined && message.length >= 5 && message.readUInt32BE(1) === message.length - 5
     call.done(isWhole ? message.subarray(5) : undefined, trailers, problem)
   }
 

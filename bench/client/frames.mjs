@@ -83,7 +83,12 @@ function headerBlock(path) {
     'grpc-timeout': '10S',
   }
   const parts = Object.entries(fields).map(([name, value]) =>
-    Buffer.concat([Buffer.of(0, name.length), Buffer.from(name), Buffer.of(value.length), Buffer.from(value)]),
+    Buffer.concat([
+      Buffer.of(0, name.length),
+      Buffer.from(name),
+      Buffer.of(value.length),
+      Buffer.from(value),
+    ]),
   )
   return Buffer.concat(parts)
 }

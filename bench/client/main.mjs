@@ -29,14 +29,16 @@ async function run({ socket, path, requests, answers, keep, ...pace }) {
   const frames = messages.map((message) => callFrames(path, message))
   const connection = await Connection.open(socket)
   try {
-    const success = await successTrailers(connection, socket, path, messages[0])
+    const success = await successTrailers(connection, socket)
     let errors = 0
     let firstError
     const problemOf = (index, message, trailers, problem) => {
       if (problem !== undefined) return problem
-      if (trailers === undefined || !trailers.equals(success)) return 'the call failed: other trailers than those of a success'
+      if (trailers === undefined || !trailers.equals(success))
+        return 'the call failed: other trailers than those of a success'
       if (message === undefined) return 'the answer has no whole message'
-      if (expected !== undefined && !message.equals(expected[index])) return 'the answer is not the one expected'
+      if (expected !== undefined && !message.equals(expected[index]))
+        return 'the answer is not the one expected'
       return undefined
     }
     const call = (number, done) => {
@@ -57,7 +59,14 @@ async function run({ socket, path, requests, answers, keep, ...pace }) {
     const { user, system } = process.cpuUsage(before)
     if (kept !== undefined) writeFileSync(keep, joinMessages(kept))
     const latencyMs = quantiles(latenciesMs)
-    return { calls: latenciesMs.length, errors, firstError, seconds, clientCpuMs: (user + system) / 1000, latencyMs }
+    return {
+      calls: latenciesMs.length,
+      errors,
+      firstError,
+      seconds,
+      clientCpuMs: (user + system) / 1000,
+      latencyMs,
+    }
   } finally {
     connection.close()
   }

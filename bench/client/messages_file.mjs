@@ -12,7 +12,7 @@ export function joinMessages(messages) {
 
 export function splitMessages(bytes) {
   const messages = []
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const start = at + 4
     at = start + bytes.readUInt32BE(at)
     if (at > bytes.length) throw new Error('the file of messages ends inside one')

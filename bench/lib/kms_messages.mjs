@@ -24,7 +24,7 @@ export function message(...fields) {
 /** The length-delimited fields of a message by number; the last of each wins. */
 export function fieldsOf(bytes) {
   const fields = []
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const number = bytes[at] >> 3
     if ((bytes[at] & 7) !== 2) throw new Error('a field of the KMS API that is not length-delimited')
     let length = 0

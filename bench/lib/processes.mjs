@@ -11,9 +11,15 @@ export const CPU = { subject: '0', rest: '1' }
 const canPin = existsSync('/usr/bin/taskset')
 
 const running = new Set()
+
+/** Ends whatever is left, so that nothing outlives the benchmark. */
+export function killAll() {
+  for (const child of running) child.kill('SIGKILL')
+}
+
 for (const signal of ['SIGINT', 'SIGTERM']) {
   process.once(signal, () => {
-    for (const child of running) child.kill('SIGKILL')
+    killAll()
     process.exit(1)
   })
 }
@@ -30,7 +36,9 @@ export class Process {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
     })
-    child.stderr.setEncoding('utf8').on('data', (text) => (this.#stderr = (this.#stderr + text).slice(-20_000)))
+    child.stderr
+      .setEncoding('utf8')
+      .on('data', (text) => (this.#stderr = (this.#stderr + text).slice(-20_000)))
     child.stdin.on('error', () => undefined)
     this.exited = once(child, 'exit').finally(() => running.delete(child))
     running.add(child)
@@ -92,7 +100,8 @@ export async function until(subject, work) {
     const found = await work()
     if (found !== undefined) return found
     if (!subject.isRunning) throw new Error(`a process of the benchmark ended: ${subject.stderr}`)
-    if (performance.now() > giveUpMs) throw new Error(`a process of the benchmark does not answer: ${subject.stderr}`)
+    if (performance.now() > giveUpMs)
+      throw new Error(`a process of the benchmark does not answer: ${subject.stderr}`)
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }

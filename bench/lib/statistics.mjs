@@ -8,7 +8,12 @@ export function median(values) {
 
 /** Median, lowest and highest. */
 export function spread(values) {
-  return { median: median(values), low: Math.min(...values), high: Math.max(...values), rounds: values.length }
+  return {
+    median: median(values),
+    low: Math.min(...values),
+    high: Math.max(...values),
+    rounds: values.length,
+  }
 }
 
 /** The ratio of two figures round by round, so that what slows the whole machine for a while falls out. */

@@ -46,7 +46,9 @@ export class Subjects {
   /** A server of this folder: `null_echo`, `null_envelope`, or `every_call` with the address of the KMS. */
   async null(file, name, ...args) {
     const socket = join(this.#newFolder(), 'kms.sock')
-    return this.#ready(new Subject(name, [process.execPath, join(BENCH, 'subjects', `${file}.mjs`), socket, ...args], socket))
+    return this.#ready(
+      new Subject(name, [process.execPath, join(BENCH, 'subjects', `${file}.mjs`), socket, ...args], socket),
+    )
   }
 
   /** Another program that serves the socket in its first argument. */
@@ -94,7 +96,9 @@ export async function answersStatus(socket) {
   if (connection === undefined) return false
   try {
     return await new Promise((resolve) => {
-      connection.call(callFrames(METHOD.v2Status, Buffer.alloc(0)), (message) => resolve(message !== undefined))
+      connection.call(callFrames(METHOD.v2Status, Buffer.alloc(0)), (message) =>
+        resolve(message !== undefined),
+      )
       connection.flush()
     })
   } finally {

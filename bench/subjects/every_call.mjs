@@ -27,7 +27,9 @@ function ask(what, body, answered) {
 const seal = (plaintext, answered) =>
   ask('encrypt', { plaintext: plaintext.toString('base64') }, ({ ciphertext }) => answered(ciphertext))
 const open = (sealed, answered) =>
-  ask('decrypt', { ciphertext: sealed.toString() }, ({ plaintext }) => answered(Buffer.from(plaintext, 'base64')))
+  ask('decrypt', { ciphertext: sealed.toString() }, ({ plaintext }) =>
+    answered(Buffer.from(plaintext, 'base64')),
+  )
 
 serve({
   v2Status: (_request, answer) => answer(message([1, 'v2'], [2, 'ok'], [3, KEY_ID])),

@@ -15,15 +15,32 @@ const KEY = {
   ...{ name: 'kek', type: 'aes256-gcm96', derived: false, exportable: false, allow_plaintext_backup: false },
   ...{ deletion_allowed: false, soft_deleted: false, imported_key: false, auto_rotate_period: 0 },
   ...{ latest_version: 1, min_available_version: 0, min_decryption_version: 1, min_encryption_version: 0 },
-  ...{ supports_encryption: true, supports_decryption: true, supports_signing: false, supports_derivation: true },
+  ...{
+    supports_encryption: true,
+    supports_decryption: true,
+    supports_signing: false,
+    supports_derivation: true,
+  },
   keys: { 1: Math.floor(Date.parse(createdAt) / 1000) },
 }
-const TOKEN = { id: 'bench', ttl: 0, expire_time: null, renewable: false, policies: ['root'], type: 'service' }
+const TOKEN = {
+  id: 'bench',
+  ttl: 0,
+  expire_time: null,
+  renewable: false,
+  policies: ['root'],
+  type: 'service',
+}
 
 function encrypt({ plaintext }) {
   const iv = randomBytes(12)
   const cipher = createCipheriv('aes-256-gcm', key, iv)
-  const sealed = Buffer.concat([iv, cipher.update(Buffer.from(plaintext, 'base64')), cipher.final(), cipher.getAuthTag()])
+  const sealed = Buffer.concat([
+    iv,
+    cipher.update(Buffer.from(plaintext, 'base64')),
+    cipher.final(),
+    cipher.getAuthTag(),
+  ])
   return { ciphertext: `vault:v1:${sealed.toString('base64')}`, key_version: 1 }
 }
 
@@ -59,7 +76,8 @@ const server = createServer((request, response) => {
     counts[kind] = (counts[kind] ?? 0) + 1
     if (latencyMs === Infinity) return
     const body = parts.length === 0 ? {} : JSON.parse(Buffer.concat(parts).toString())
-    const data = () => reply({ request_id: 'bench', lease_duration: 0, renewable: false, data: answerOf(kind, body) })
+    const data = () =>
+      reply({ request_id: 'bench', lease_duration: 0, renewable: false, data: answerOf(kind, body) })
     if (latencyMs === 0) data()
     else setTimeout(data, latencyMs)
   })
