@@ -1,0 +1,107 @@
+/** Processes that the benchmark starts, measures from outside and ends by pid. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+
+/** utime and stime count in these (sysconf(_SC_CLK_TCK) is 100 on every Linux that Node.js runs on). */
+const TICK_MS = 10
+
+/** The server's processor, and that of everything else: with fewer than two, nothing is pinned. */
+export const CPU = { subject: '0', rest: '1' }
+const canPin = existsSync('/usr/bin/taskset')
+
+const running = new Set()
+
+/** Ends whatever is left, so that nothing outlives the benchmark. */
+export function killAll() {
+  for (const child of running) child.kill('SIGKILL')
+}
+
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, () => {
+    killAll()
+    process.exit(1)
+  })
+}
+
+export class Process {
+  #child
+  #stderr = ''
+
+  /** @param cpu Where it runs, with all its children. */
+  constructor(words, { cpu, env = {}, cwd } = {}) {
+    const command = canPin && cpu !== undefined ? ['taskset', '-c', cpu, ...words] : words
+    const child = spawn(command[0], command.slice(1), {
+      cwd,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
+    })
+    child.stderr
+      .setEncoding('utf8')
+      .on('data', (text) => (this.#stderr = (this.#stderr + text).slice(-20_000)))
+    child.stdin.on('error', () => undefined)
+    this.exited = once(child, 'exit').finally(() => running.delete(child))
+    running.add(child)
+    this.#child = child
+  }
+
+  get pid() {
+    return this.#child.pid
+  }
+
+  get stdin() {
+    return this.#child.stdin
+  }
+
+  get stdout() {
+    return this.#child.stdout
+  }
+
+  /** The last of what it wrote. */
+  get stderr() {
+    return this.#stderr
+  }
+
+  get isRunning() {
+    return this.#child.exitCode === null && this.#child.signalCode === null
+  }
+
+  /** Its own processor time, and that of its threads, since its start. */
+  cpuMs() {
+    const stat = readFileSync(`/proc/${this.pid}/stat`, 'utf8')
+    // The name in parentheses may hold spaces.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return (Number(fields[11]) + Number(fields[12])) * TICK_MS
+  }
+
+  rssMb() {
+    const [, kib] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8')) ?? []
+    return Number(kib) / 1024
+  }
+
+  async stop() {
+    if (!this.isRunning) return
+    this.#child.kill('SIGTERM')
+    const late = setTimeout(() => this.#child.kill('SIGKILL'), 10_000)
+    await this.exited
+    clearTimeout(late)
+  }
+
+  async kill() {
+    if (this.isRunning) this.#child.kill('SIGKILL')
+    await this.exited
+  }
+}
+
+/** Runs `work` until it answers other than `undefined`; fails when the process ends or 30 s pass. */
+export async function until(subject, work) {
+  const giveUpMs = performance.now() + 30_000
+  for (;;) {
+    const found = await work()
+    if (found !== undefined) return found
+    if (!subject.isRunning) throw new Error(`a process of the benchmark ended: ${subject.stderr}`)
+    if (performance.now() > giveUpMs)
+      throw new Error(`a process of the benchmark does not answer: ${subject.stderr}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
