@@ -19,107 +19,109 @@ export const ODDITIES = [
 
 export type Oddity = (typeof ODDITIES)[number]
 
-/** Both readers refuse. */
+/** The bytes end as a message here, for a strict reader. */
 class Broken extends Error {}
-
-class Found extends Error {
-  readonly oddity: Oddity
-
-  constructor(oddity: Oddity) {
-    super(oddity)
-    this.oddity = oddity
-  }
-}
 
 const ENTRY: Fields = { name: { number: 1, type: 'string' }, value: { number: 2, type: 'bytes' } }
 
-/** The first one; `undefined` where both readers must agree. */
-export function oddityOf(bytes: Buffer, fields: Fields): Oddity | undefined {
+/** All of them up to where a strict reader refuses. Where there are none, both readers must agree. */
+export function odditiesOf(bytes: Buffer, fields: Fields): ReadonlySet<Oddity> {
+  const scan = new Scan(bytes, new Set())
   try {
-    scan(bytes, fields)
-    return undefined
+    scan.message(fields)
   } catch (error) {
-    if (error instanceof Found) return error.oddity
-    if (error instanceof Broken) return undefined
-    throw error
+    if (!(error instanceof Broken)) throw error
   }
+  return scan.found
 }
 
-interface Position {
-  readonly bytes: Buffer
-  at: number
-}
+class Scan {
+  readonly found: Set<Oddity>
+  readonly #bytes: Buffer
+  #at = 0
 
-function scan(bytes: Buffer, fields: Fields): void {
-  const position = { bytes, at: 0 }
-  while (position.at < bytes.length) {
-    const { number, wireType } = tag(position, false)
-    const known = Object.values(fields).find((field) => field.number === number)
-    if (known === undefined) {
-      value(position, number, wireType)
-      continue
+  constructor(bytes: Buffer, found: Set<Oddity>) {
+    this.#bytes = bytes
+    this.found = found
+  }
+
+  message(fields: Fields): void {
+    while (this.#at < this.#bytes.length) {
+      const { number, wireType } = this.#tag(false)
+      const known = Object.values(fields).find((field) => field.number === number)
+      if (known !== undefined && wireType === 2) this.#known(known.type)
+      else {
+        if (known !== undefined) this.found.add('a known field with another wire type')
+        this.#unknown(number, wireType)
+      }
     }
-    if (wireType !== 2) throw new Found('a known field with another wire type')
-    const length = short(position)
-    const isWhole = position.at + length <= bytes.length
-    if (!isWhole)
-      throw known.type === 'string' ? new Found('a string that ends beyond its message') : new Broken()
-    const content = take(position, length)
-    if (known.type === 'string' && !isUtf8(content)) throw new Found('a string that is no UTF-8')
-    if (known.type === 'map') scan(content, ENTRY)
   }
-}
 
-function tag(position: Position, isInGroup: boolean): { number: number; wireType: number } {
-  const tag = varint(position, 5)
-  const number = Number(tag >> 3n)
-  if (number === 0) throw new Found('field number 0')
-  if (number >= 2 ** 29)
-    throw new Found(isInGroup ? 'such a number in a group' : 'a field number above 2^29 - 1')
-  return { number, wireType: Number(tag & 7n) }
-}
-
-function value(position: Position, number: number, wireType: number): void {
-  if (wireType === 0) varint(position, 10)
-  else if (wireType === 1) take(position, 8)
-  else if (wireType === 2) take(position, short(position))
-  else if (wireType === 5) take(position, 4)
-  else if (wireType === 3) group(position, number)
-  else throw new Broken()
-}
-
-function group(position: Position, opened: number): void {
-  for (;;) {
-    const { number, wireType } = tag(position, true)
-    if (wireType !== 4) value(position, number, wireType)
-    else if (number === opened) return
-    else throw new Found('a group that ends with another number')
+  #known(type: Fields[string]['type']): void {
+    const length = this.#length()
+    const isWhole = this.#at + length <= this.#bytes.length
+    if (type === 'string' && !isWhole) this.#refused('a string that ends beyond its message')
+    const content = this.#take(length)
+    if (type === 'string' && !isUtf8(content)) this.#refused('a string that is no UTF-8')
+    if (type === 'map') new Scan(content, this.found).message(ENTRY)
   }
-}
 
-function short(position: Position): number {
-  const length = Number(varint(position, 5))
-  if (length >= 2 ** 32) throw new Found('a tag or length of more than 5 bytes or 32 bits')
-  return length
-}
-
-/** @param maxBytes 5: protobuf.js takes each longer one for one of ten bytes, and drops the high bits. */
-function varint(position: Position, maxBytes: 5 | 10): bigint {
-  const rest = position.bytes.subarray(position.at)
-  const last = rest.findIndex((byte) => byte < 0x80)
-  if (last >= 10 || (last === -1 && rest.length >= 10)) throw new Found('a varint of more than 64 bits')
-  if (last >= maxBytes || (last === -1 && rest.length > maxBytes)) {
-    throw new Found('a tag or length of more than 5 bytes or 32 bits')
+  #unknown(number: number, wireType: number): void {
+    if (wireType === 0) this.#varint(10)
+    else if (wireType === 1) this.#take(8)
+    else if (wireType === 2) this.#take(this.#length())
+    else if (wireType === 3) this.#group(number)
+    else if (wireType === 5) this.#take(4)
+    else throw new Broken()
   }
-  if (last === -1) throw new Broken()
-  const digits = [...take(position, last + 1)].map((byte, index) => BigInt(byte & 0x7f) << BigInt(7 * index))
-  const sum = digits.reduce((a, b) => a + b, 0n)
-  if (sum >= 2n ** 64n) throw new Found('a varint of more than 64 bits')
-  return sum
-}
 
-function take(position: Position, length: number): Buffer {
-  if (position.at + length > position.bytes.length) throw new Broken()
-  position.at += length
-  return position.bytes.subarray(position.at - length, position.at)
+  #group(opened: number): void {
+    for (;;) {
+      const { number, wireType } = this.#tag(true)
+      if (wireType !== 4) this.#unknown(number, wireType)
+      else if (number === opened) return
+      else this.#refused('a group that ends with another number')
+    }
+  }
+
+  #tag(isInGroup: boolean): { number: number; wireType: number } {
+    const tag = this.#varint(5)
+    const number = Number(tag >> 3n)
+    if (number === 0) this.#refused('field number 0')
+    if (number >= 2 ** 29) {
+      if (!isInGroup) this.#refused('a field number above 2^29 - 1')
+      this.found.add('such a number in a group')
+    }
+    return { number, wireType: Number(tag & 7n) }
+  }
+
+  #length(): number {
+    const length = Number(this.#varint(5))
+    if (length >= 2 ** 32) this.found.add('a tag or length of more than 5 bytes or 32 bits')
+    return length
+  }
+
+  /** @param maxBytes 5: protobuf.js takes each longer one for one of ten bytes, and drops the high bits. */
+  #varint(maxBytes: 5 | 10): bigint {
+    const rest = this.#bytes.subarray(this.#at)
+    const last = rest.findIndex((byte) => byte < 0x80)
+    const bytes = last === -1 ? rest.length + 1 : last + 1
+    if (bytes > 10) this.#refused('a varint of more than 64 bits')
+    if (bytes > maxBytes) this.found.add('a tag or length of more than 5 bytes or 32 bits')
+    const digits = [...this.#take(bytes)].map((byte, index) => BigInt(byte & 0x7f) << BigInt(7 * index))
+    const sum = digits.reduce((a, b) => a + b, 0n)
+    if (sum >= 2n ** 64n) this.#refused('a varint of more than 64 bits')
+    return sum
+  }
+
+  #take(length: number): Buffer {
+    if (this.#at + length > this.#bytes.length) throw new Broken()
+    this.#at += length
+    return this.#bytes.subarray(this.#at - length, this.#at)
+  }
+
+  #refused(why: Oddity): never {
+    this.found.add(why)
+    throw new Broken()
+  }
 }
