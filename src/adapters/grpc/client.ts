@@ -3,13 +3,14 @@ import { Client, credentials, type ServiceError } from '@grpc/grpc-js'
 import { resolve as absolute } from 'node:path'
 import { KmsError } from '../../ports/errors.js'
 import type { KmsClient, RemoteStatus } from '../../ports/operations.js'
-import { loadKmsV2, type V2StatusResponse } from './protocol.js'
+import type { StatusResponse } from './messages_v2.js'
+import { kmsV2Service } from './protocol.js'
 
 /** kube-apiserver's default timeout of a call. */
 const TIMEOUT_MS = 3000
 
 export function createKmsClient(socket: string): KmsClient {
-  const method = loadKmsV2()['Status']
+  const { path, requestSerialize, responseDeserialize } = kmsV2Service.Status
   // grpc-js takes the path of the socket for the authority, which node:http2 refuses.
   const client = new Client(`unix://${absolute(socket)}`, credentials.createInsecure(), {
     'grpc.default_authority': 'localhost',
@@ -17,8 +18,7 @@ export function createKmsClient(socket: string): KmsClient {
   return {
     status: async () =>
       new Promise<RemoteStatus>((resolve, reject) => {
-        if (method === undefined) throw new KmsError('ERR_INTERNAL', 'the KMS v2 API has no Status')
-        const answer = (error: ServiceError | null, response?: V2StatusResponse) => {
+        const answer = (error: ServiceError | null, response?: StatusResponse) => {
           if (error === null && response !== undefined) resolve(response)
           else
             reject(
@@ -28,10 +28,10 @@ export function createKmsClient(socket: string): KmsClient {
               ),
             )
         }
-        client.makeUnaryRequest<object, V2StatusResponse>(
-          method.path,
-          (request) => method.requestSerialize(request),
-          (bytes) => method.responseDeserialize(bytes) as V2StatusResponse,
+        client.makeUnaryRequest<object, StatusResponse>(
+          path,
+          requestSerialize,
+          responseDeserialize,
           {},
           { deadline: Date.now() + TIMEOUT_MS },
           answer,

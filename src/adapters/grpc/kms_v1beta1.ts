@@ -2,7 +2,14 @@
 import type { UntypedServiceImplementation } from '@grpc/grpc-js'
 import { KmsError } from '../../ports/errors.js'
 import type { KmsService } from '../../ports/kms_service.js'
-import type { V1DecryptRequest, V1EncryptRequest, V1VersionRequest } from './protocol.js'
+import type {
+  DecryptRequest,
+  DecryptResponse,
+  EncryptRequest,
+  EncryptResponse,
+  VersionRequest,
+  VersionResponse,
+} from './messages_v1beta1.js'
 import { unary, type UnaryDeps } from './unary.js'
 
 /** kube-apiserver stores the length of a v1 ciphertext in 16 bits (envelope/envelope.go). */
@@ -17,13 +24,13 @@ export function kmsV1beta1(
   runtimeVersion: string,
 ): UntypedServiceImplementation {
   return {
-    Version: unary<V1VersionRequest, object>(deps, {
+    Version: unary<VersionRequest, VersionResponse>(deps, {
       api: 'v1',
       operation: 'version',
       handle: () => ({ version: API_VERSION, runtimeName: 'kmsplugin', runtimeVersion }),
     }),
 
-    Encrypt: unary<V1EncryptRequest, object>(deps, {
+    Encrypt: unary<EncryptRequest, EncryptResponse>(deps, {
       api: 'v1',
       operation: 'encrypt',
       handle: async ({ version, plain }, options, log) => {
@@ -38,7 +45,7 @@ export function kmsV1beta1(
       },
     }),
 
-    Decrypt: unary<V1DecryptRequest, object>(deps, {
+    Decrypt: unary<DecryptRequest, DecryptResponse>(deps, {
       api: 'v1',
       operation: 'decrypt',
       handle: async ({ version, cipher }, options) => {

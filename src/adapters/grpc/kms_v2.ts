@@ -3,7 +3,13 @@ import type { UntypedServiceImplementation } from '@grpc/grpc-js'
 import { KmsError } from '../../ports/errors.js'
 import { isKeyId } from '../../ports/key_id.js'
 import type { KmsService } from '../../ports/kms_service.js'
-import type { V2DecryptRequest, V2EncryptRequest, V2StatusResponse } from './protocol.js'
+import type {
+  DecryptRequest,
+  DecryptResponse,
+  EncryptRequest,
+  EncryptResponse,
+  StatusResponse,
+} from './messages_v2.js'
 import { unary, type UnaryDeps } from './unary.js'
 
 /** `EncryptedDEKSourceMaxSize` in kube-apiserver's kmsv2/envelope.go: the largest ciphertext that it stores. */
@@ -17,7 +23,7 @@ const ANNOTATIONS_MAX_BYTES = 32 * 1024
 
 export function kmsV2(service: KmsService, deps: UnaryDeps): UntypedServiceImplementation {
   return {
-    Status: unary<object, V2StatusResponse>(deps, {
+    Status: unary<object, StatusResponse>(deps, {
       api: 'v2',
       operation: 'status',
       handle: (_request, _options, log) => {
@@ -27,7 +33,7 @@ export function kmsV2(service: KmsService, deps: UnaryDeps): UntypedServiceImple
       },
     }),
 
-    Encrypt: unary<V2EncryptRequest, object>(deps, {
+    Encrypt: unary<EncryptRequest, EncryptResponse>(deps, {
       api: 'v2',
       operation: 'encrypt',
       // Once per start of kube-apiserver and per rotation.
@@ -44,21 +50,21 @@ export function kmsV2(service: KmsService, deps: UnaryDeps): UntypedServiceImple
       },
     }),
 
-    Decrypt: unary<V2DecryptRequest, object>(deps, {
+    Decrypt: unary<DecryptRequest, DecryptResponse>(deps, {
       api: 'v2',
       operation: 'decrypt',
       uid: ({ uid }) => uid,
-      handle: async ({ ciphertext, keyId, annotations }, options, log) => {
-        checkDecrypt(ciphertext, keyId, annotations)
+      handle: async (request, options, log) => {
+        checkDecrypt(request)
+        const { ciphertext, keyId, annotations } = request
         if (isKeyId(keyId)) log({ keyId })
-        const stored = { ciphertext, keyId, annotations: bytesOf(annotations) }
-        return { plaintext: await service.decrypt(stored, options) }
+        return { plaintext: await service.decrypt({ ciphertext, keyId, annotations }, options) }
       },
     }),
   }
 }
 
-function checkDecrypt(ciphertext: Buffer, keyId: string, annotations: V2DecryptRequest['annotations']): void {
+function checkDecrypt({ ciphertext, keyId, annotations }: DecryptRequest): void {
   if (ciphertext.length === 0 || ciphertext.length > V2_CIPHERTEXT_MAX_BYTES) {
     throw invalid(`a ciphertext has 1 to ${V2_CIPHERTEXT_MAX_BYTES} bytes, not ${ciphertext.length}`)
   }
@@ -71,12 +77,6 @@ function checkDecrypt(ciphertext: Buffer, keyId: string, annotations: V2DecryptR
   if (annotationBytes > ANNOTATIONS_MAX_BYTES) {
     throw invalid(`annotations have at most ${ANNOTATIONS_MAX_BYTES} bytes together`)
   }
-}
-
-function bytesOf(annotations: V2DecryptRequest['annotations']): Record<string, Uint8Array> {
-  return Object.fromEntries(
-    Object.entries(annotations).map(([name, value]) => [name, Uint8Array.from(value)] as const),
-  )
 }
 
 function invalid(text: string): KmsError {

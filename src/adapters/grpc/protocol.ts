@@ -1,88 +1,47 @@
-/** The two KMS APIs as @grpc/grpc-js wants them, read from the .proto files, and the messages as they arrive. */
+/** The two KMS APIs as @grpc/grpc-js wants them. */
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js'
-import { loadSync } from '@grpc/proto-loader'
-import { fileURLToPath } from 'node:url'
-
-export interface V2EncryptRequest {
-  readonly plaintext: Buffer
-  readonly uid: string
-}
-
-export interface V2DecryptRequest {
-  readonly ciphertext: Buffer
-  readonly uid: string
-  readonly keyId: string
-  /** Numbers, of which there are none, where an entry has no value: protobuf.js has no other empty `bytes` in a map. */
-  readonly annotations: Readonly<Record<string, Buffer | readonly number[]>>
-}
-
-export interface V2StatusResponse {
-  readonly version: string
-  readonly healthz: string
-  readonly keyId: string
-}
-
-export interface V1VersionRequest {
-  readonly version: string
-}
-
-export interface V1EncryptRequest {
-  readonly version: string
-  readonly plain: Buffer
-}
-
-export interface V1DecryptRequest {
-  readonly version: string
-  readonly cipher: Buffer
-}
-
-/** `proto/` stands beside both `src/` and `dist/`. */
-const PROTO_FOLDER = fileURLToPath(new URL('../../../proto', import.meta.url))
+import * as v1beta1 from './messages_v1beta1.js'
+import * as v2 from './messages_v2.js'
+import type { Fields, Message, MessageOf } from './wire/message.js'
 
 /** Stands for a request whose bytes do not parse: grpc-js would answer INTERNAL and tell nobody. */
 export const malformedRequest = Symbol('malformed request')
 
-export function loadKmsV2(): ServiceDefinition {
-  return load('v2/kms.proto', 'v2.KeyManagementService')
+export const kmsV2Service = {
+  Status: method('/v2.KeyManagementService/Status', v2.statusRequest, v2.statusResponse),
+  Decrypt: method('/v2.KeyManagementService/Decrypt', v2.decryptRequest, v2.decryptResponse),
+  Encrypt: method('/v2.KeyManagementService/Encrypt', v2.encryptRequest, v2.encryptResponse),
+} satisfies ServiceDefinition
+
+export const kmsV1beta1Service = {
+  Version: method('/v1beta1.KeyManagementService/Version', v1beta1.versionRequest, v1beta1.versionResponse),
+  Decrypt: method('/v1beta1.KeyManagementService/Decrypt', v1beta1.decryptRequest, v1beta1.decryptResponse),
+  Encrypt: method('/v1beta1.KeyManagementService/Encrypt', v1beta1.encryptRequest, v1beta1.encryptResponse),
+} satisfies ServiceDefinition
+
+type Unary<Request, Response> = Omit<MethodDefinition<Request, Response>, 'requestDeserialize'> & {
+  /** Throws nothing. */
+  readonly requestDeserialize: (bytes: Buffer) => Request | typeof malformedRequest
 }
 
-export function loadKmsV1beta1(): ServiceDefinition {
-  return load('v1beta1/kms.proto', 'v1beta1.KeyManagementService')
-}
-
-function load(file: string, service: string): ServiceDefinition {
-  const definitions = loadSync(file, {
-    includeDirs: [PROTO_FOLDER],
-    defaults: true,
-    longs: Number,
-    bytes: Buffer,
-  })
-  const definition = definitions[service]
-  if (definition === undefined || !isService(definition)) throw new Error(`${file} defines no ${service}`)
-  return Object.fromEntries(Object.entries(definition).map(([name, method]) => [name, guarded(method)]))
-}
-
-/** Nothing is thrown by a request, and no plaintext of an answer outlives its serialisation. */
-function guarded(method: MethodDefinition<unknown, unknown>): MethodDefinition<unknown, unknown> {
+function method<Request extends Fields, Response extends Fields>(
+  path: string,
+  request: Message<Request>,
+  response: Message<Response>,
+): Unary<MessageOf<Request>, MessageOf<Response>> {
   return {
-    ...method,
+    path,
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: (message) => request.encode(message),
     requestDeserialize: (bytes) => {
       try {
-        return method.requestDeserialize(bytes)
+        return request.decode(bytes)
       } catch {
         return malformedRequest
       }
     },
-    responseSerialize: (response) => {
-      const bytes = method.responseSerialize(response)
-      for (const value of Object.values(response as object)) if (value instanceof Uint8Array) value.fill(0)
-      return bytes
-    },
+    responseSerialize: (message) => response.encode(message),
+    responseDeserialize: (bytes) => response.decode(bytes),
   }
-}
-
-function isService(definition: object): definition is ServiceDefinition {
-  return Object.values(definition).every(
-    (method: Partial<MethodDefinition<unknown, unknown>> | undefined) => typeof method?.path === 'string',
-  )
 }

@@ -7,7 +7,7 @@ import type { Logger } from '../../ports/logger.js'
 import { kmsV1beta1 } from './kms_v1beta1.js'
 import { kmsV2 } from './kms_v2.js'
 import { createListener } from './listener.js'
-import { loadKmsV1beta1, loadKmsV2 } from './protocol.js'
+import { kmsV1beta1Service, kmsV2Service } from './protocol.js'
 import { releaseLock, takeLock } from './socket_lock.js'
 import {
   lockPathOf,
@@ -73,8 +73,8 @@ export class GrpcServer {
   constructor(service: KmsService, options: GrpcServerOptions, deps: UnaryDeps) {
     this.#options = options
     this.#logger = deps.logger
-    this.#server.addService(loadKmsV2(), kmsV2(service, deps))
-    if (options.kmsV1) this.#server.addService(loadKmsV1beta1(), kmsV1beta1(service, deps, options.version))
+    this.#server.addService(kmsV2Service, kmsV2(service, deps))
+    if (options.kmsV1) this.#server.addService(kmsV1beta1Service, kmsV1beta1(service, deps, options.version))
   }
 
   /**
