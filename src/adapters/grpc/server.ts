@@ -37,7 +37,7 @@ const MESSAGE_MAX_BYTES = 128 * 1024
  * Every default of grpc-js and node:http2 is unlimited or off, but for headers: 64 KiB and 128 fields a request.
  * Keepalive is what ends half-open connections.
  */
-const SERVER_OPTIONS = {
+export const SERVER_OPTIONS = {
   'grpc.max_receive_message_length': MESSAGE_MAX_BYTES,
   'grpc.max_send_message_length': MESSAGE_MAX_BYTES,
   'grpc.max_concurrent_streams': 256,

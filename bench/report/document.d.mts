@@ -1,0 +1,3 @@
+export const PAGE: string
+export function savedResults(): object
+export function pageWith(page: string, results: object): Promise<string>
