@@ -1,0 +1,84 @@
+// npm run build: dist/ from src/. Types have a check of their own, npm run types.
+//
+// dist/main.js        the program: runs the bundle, from its code cache
+// dist/kmsplugin.js   the bundle of src/main.ts and of every package but the optional ones
+// dist/kmsplugin.cache what V8 made of the bundle; made by dist/warm_up.js
+// dist/child/         the HSM process and its threads, which hold nothing of the bundle
+import { spawnSync } from 'node:child_process'
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build as bundle } from 'esbuild'
+import { noticesOf } from './notices.mjs'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const DIST = join(ROOT, 'dist')
+
+/** Loaded when a key or a terminal needs them; all but the last may be absent. */
+const EXTERNAL = ['@aws-sdk/*', 'google-auth-library', 'pkcs11js', 'pino-pretty']
+
+const SHARED = {
+  absWorkingDir: ROOT,
+  bundle: true,
+  platform: 'node',
+  format: 'cjs',
+  target: 'node20.19',
+  external: EXTERNAL,
+  // A script has no import(); what is external and loaded on demand is a CommonJS package everywhere.
+  supported: { 'dynamic-import': false },
+  minifySyntax: true,
+  minifyWhitespace: true,
+  // Their texts stand in dist/THIRD_PARTY_NOTICES.txt, in full.
+  legalComments: 'none',
+  sourcemap: 'linked',
+  sourcesContent: false,
+  metafile: true,
+  logLevel: 'error',
+}
+
+const URL_OF_FILE = '"use strict"; const importMetaUrl = require("node:url").pathToFileURL(__filename).href;'
+
+const FILES = {
+  define: {
+    'import.meta.url': 'importMetaUrl',
+    'import.meta.filename': '__filename',
+    'import.meta.dirname': '__dirname',
+  },
+  banner: { js: URL_OF_FILE },
+}
+
+/** Replaces dist/. Fails when the sources do not parse, a package has no licence, or the warm-up does not succeed. */
+export async function build() {
+  rmSync(DIST, { recursive: true, force: true })
+  const built = await Promise.all([
+    bundle({
+      ...SHARED,
+      ...FILES,
+      entryPoints: { kmsplugin: 'src/main.ts' },
+      outdir: 'dist',
+      // One expression: the function that Node.js makes of a CommonJS module. src/start/bundle.ts calls it.
+      banner: { js: `(function (exports, require, module, __filename, __dirname) {${URL_OF_FILE}` },
+      footer: { js: '})' },
+    }),
+    bundle({
+      ...SHARED,
+      ...FILES,
+      entryPoints: { main: 'src/start/launch.ts', warm_up: 'src/start/warm_up.ts' },
+      outdir: 'dist',
+    }),
+    bundle({
+      ...SHARED,
+      ...FILES,
+      entryPoints: ['main', 'worker'].map((name) => `src/adapters/backends/pkcs11/child/${name}.ts`),
+      outdir: 'dist/child',
+    }),
+  ])
+  // The package is one of ES modules, for the sources.
+  writeFileSync(join(DIST, 'package.json'), '{ "type": "commonjs" }\n')
+  const inputs = built.flatMap(({ metafile }) => Object.keys(metafile.inputs))
+  writeFileSync(join(DIST, 'THIRD_PARTY_NOTICES.txt'), noticesOf(inputs, ROOT))
+  const { status, stderr } = spawnSync(process.execPath, [join(DIST, 'warm_up.js')], { encoding: 'utf8' })
+  if (status !== 0) throw new Error(stderr)
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await build()
