@@ -6,7 +6,6 @@
  */
 import { createHash } from 'node:crypto'
 import { chmodSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
-import process from 'node:process'
 import { Script } from 'node:vm'
 
 const DIGEST_BYTES = 32
