@@ -22,7 +22,6 @@ COPY --from=build /app/package.json ./
 # What is not in the bundle: the packages that a key or a terminal needs.
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
-COPY proto ./proto
 # The code cache, by the very Node.js that will run: it takes no other.
 RUN node /app/dist/warm_up.js
 # Pods of these plugins call their programs by name; in this image that is the command of that name.

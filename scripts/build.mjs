@@ -23,7 +23,8 @@ const SHARED = {
   platform: 'node',
   format: 'cjs',
   target: 'node20.19',
-  external: EXTERNAL,
+  // grpc-js asks for proto-loader in channelz alone, which is off.
+  external: [...EXTERNAL, '@grpc/proto-loader'],
   // A script has no import(); what is external and loaded on demand is a CommonJS package everywhere.
   supported: { 'dynamic-import': false },
   minifySyntax: true,

@@ -37,7 +37,7 @@ try {
 /** Stages 1 to 3. */
 function makeTree() {
   mkdirSync(app)
-  for (const name of ['package.json', 'package-lock.json', 'tsconfig.json', 'scripts', 'src', 'proto']) {
+  for (const name of ['package.json', 'package-lock.json', 'tsconfig.json', 'scripts', 'src']) {
     cpSync(join(ROOT, name), join(app, name), { recursive: true })
   }
   npm('ci', '--ignore-scripts', '--no-audit', '--no-fund')
