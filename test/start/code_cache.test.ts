@@ -18,7 +18,7 @@ import { KmsClient } from '../support/kms_client.js'
 import { program as built, Sandbox } from '../support/plugin.js'
 
 /** Flags that V8 tells from none. */
-const OTHER_FLAGS = ['--max-semi-space-size=2']
+const OTHER_FLAGS = ['--no-opt']
 
 let tools: Sandbox
 let codeCache: string
@@ -148,7 +148,7 @@ test.each([
   '--max-old-space-size=100',
   '--disallow-code-generation-from-strings',
   '--import=data:text/javascript,',
-  '--no-opt',
+  '--interpreted-frames-native-stack',
   '--preserve-symlinks-main',
 ])('with NODE_OPTIONS=%s it is the same program', async (options) => {
   expect(await habits({ NODE_OPTIONS: options })).toEqual(await habits())
