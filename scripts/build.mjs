@@ -27,6 +27,9 @@ const SHARED = {
   external: [...EXTERNAL, '@grpc/proto-loader'],
   // A script has no import(); what is external and loaded on demand is a CommonJS package everywhere.
   supported: { 'dynamic-import': false },
+  define: { 'import.meta.filename': '__filename', 'import.meta.dirname': '__dirname' },
+  // What else a module asks of itself has no value here.
+  logOverride: { 'empty-import-meta': 'error' },
   minifySyntax: true,
   minifyWhitespace: true,
   // Node.js quotes the line of an error that nobody catches.
@@ -39,39 +42,25 @@ const SHARED = {
   logLevel: 'error',
 }
 
-const URL_OF_FILE = '"use strict"; const importMetaUrl = require("node:url").pathToFileURL(__filename).href;'
-
-const FILES = {
-  define: {
-    'import.meta.url': 'importMetaUrl',
-    'import.meta.filename': '__filename',
-    'import.meta.dirname': '__dirname',
-  },
-  banner: { js: URL_OF_FILE },
-}
-
 /** Replaces dist/. Fails when the sources do not parse, a package has no licence, or the warm-up does not succeed. */
 export async function build() {
   rmSync(DIST, { recursive: true, force: true })
   const built = await Promise.all([
     bundle({
       ...SHARED,
-      ...FILES,
       entryPoints: { kmsplugin: 'src/main.ts' },
       outdir: 'dist',
       // One expression: the function that Node.js makes of a CommonJS module. src/start/bundle.ts calls it.
-      banner: { js: `(function (exports, require, module, __filename, __dirname) {${URL_OF_FILE}` },
+      banner: { js: '(function (exports, require, module, __filename, __dirname) {' },
       footer: { js: '})' },
     }),
     bundle({
       ...SHARED,
-      ...FILES,
       entryPoints: { main: 'src/start/launch.ts', warm_up: 'src/start/warm_up.ts' },
       outdir: 'dist',
     }),
     bundle({
       ...SHARED,
-      ...FILES,
       entryPoints: ['main', 'worker'].map((name) => `src/adapters/backends/pkcs11/child/${name}.ts`),
       outdir: 'dist/child',
     }),

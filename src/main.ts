@@ -1,6 +1,7 @@
 /** The edge of the process: arguments, signals, exit codes. The only file that knows `process`, but for the HSM child. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import type { CliIo, CliServices, Served } from './adapters/cli/index.js'
 import type * as Container from './container.js'
@@ -59,7 +60,7 @@ function harden(): void {
 }
 
 function describeHost(): Host {
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')) as {
     version: string
   }
   return {

@@ -20,7 +20,7 @@ export function compiled(module: string, folder: string): string {
     bundle: true,
     platform: 'node',
     format: 'cjs',
-    define: { 'import.meta.url': '__filename' },
+    define: { 'import.meta.filename': '__filename', 'import.meta.dirname': '__dirname' },
     logLevel: 'error',
   })
   return outfile
