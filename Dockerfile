@@ -10,7 +10,8 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 FROM packages AS build
 # The one package with native code; the headers come with this image's Node.
 RUN npm_config_nodedir=/usr/local npm rebuild pkcs11js
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json ./
+COPY scripts ./scripts
 COPY src ./src
 RUN npm run build && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
 
@@ -18,9 +19,11 @@ FROM node:24-bookworm-slim
 WORKDIR /app
 ENV NODE_ENV=production
 COPY --from=build /app/package.json ./
+# What is not in the bundle: the packages that a key or a terminal needs.
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
-COPY proto ./proto
+# The code cache, by the very Node.js that will run: it takes no other.
+RUN node /app/dist/warm_up.js
 # Pods of these plugins call their programs by name; in this image that is the command of that name.
 RUN chmod 0755 /app/dist/main.js && for name in aws-encryption-provider vault-kubernetes-kms \
     okms-k8s-encryption-provider; do ln -s /app/dist/main.js /$name; done

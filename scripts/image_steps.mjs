@@ -37,14 +37,7 @@ try {
 /** Stages 1 to 3. */
 function makeTree() {
   mkdirSync(app)
-  for (const name of [
-    'package.json',
-    'package-lock.json',
-    'tsconfig.json',
-    'tsconfig.build.json',
-    'src',
-    'proto',
-  ]) {
+  for (const name of ['package.json', 'package-lock.json', 'tsconfig.json', 'scripts', 'src']) {
     cpSync(join(ROOT, name), join(app, name), { recursive: true })
   }
   npm('ci', '--ignore-scripts', '--no-audit', '--no-fund')
@@ -56,9 +49,10 @@ function makeTree() {
   }
   npm('run', 'build')
   npm('prune', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund')
-  for (const name of ['src', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json']) {
+  for (const name of ['src', 'scripts', 'tsconfig.json', 'package-lock.json']) {
     rmSync(join(app, name), { recursive: true })
   }
+  step(process.execPath, [join(app, 'dist/warm_up.js')])
   step('chmod', ['-R', 'a-w,a+rX', app])
 }
 

@@ -54,9 +54,7 @@ export function ensurePackages() {
 }
 
 export function build() {
-  if (!run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'])) {
-    fail('setup: the build failed')
-  }
+  if (!run(process.execPath, [join(ROOT, 'scripts/build.mjs')])) fail('setup: the build failed')
 }
 
 /** Compiles pkcs11js, the one package with native code. Answers what is missing, or `undefined`. */

@@ -1,9 +1,10 @@
-#!/usr/bin/env node
 /** The edge of the process: arguments, signals, exit codes. The only file that knows `process`, but for the HSM child. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import type { CliIo, CliServices, Served } from './adapters/cli/index.js'
+import type * as Container from './container.js'
 import type { Graph } from './container.js'
 import type { Config } from './ports/config.js'
 import { asKmsError } from './ports/errors.js'
@@ -13,15 +14,18 @@ const EXIT_INTERNAL = 70
 const EXIT_CONFIG = 78
 
 harden()
-const { calledBy, runCli } = await import('./adapters/cli/index.js')
-const container = await import('./container.js')
-const host = describeHost()
-const [, program = '', ...argv] = process.argv
-process.exitCode = await runCli(calledBy(program, argv), makeIo(), makeServices())
-// What is left open after a command (a timer of a library) must not hold the process.
-await written(process.stdout)
-await written(process.stderr)
-process.exit()
+void main()
+
+async function main(): Promise<void> {
+  const { calledBy, runCli } = await import('./adapters/cli/index.js')
+  const container = await import('./container.js')
+  const [, program = '', ...argv] = process.argv
+  process.exitCode = await runCli(calledBy(program, argv), makeIo(), makeServices(container, describeHost()))
+  // What is left open after a command (a timer of a library) must not hold the process.
+  await written(process.stdout)
+  await written(process.stderr)
+  process.exit()
+}
 
 /** Before any library loads, since some read their variables then. */
 function harden(): void {
@@ -56,7 +60,7 @@ function harden(): void {
 }
 
 function describeHost(): Host {
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')) as {
     version: string
   }
   return {
@@ -81,7 +85,12 @@ function makeIo(): CliIo {
   }
 }
 
-function makeServices(): CliServices {
+function makeServices(container: typeof Container, host: Host): CliServices {
+  /** Commands print their findings themselves. */
+  const graphForCommand = (config: Config): Graph => {
+    const quiet: Config = { ...config, log: { ...config.log, level: 'error' } }
+    return container.buildGraph(quiet, host, { isCommand: true })
+  }
   return {
     version: host.version,
     configSource: async () => Promise.resolve(container.createConfig()),
@@ -90,17 +99,12 @@ function makeServices(): CliServices {
     preflight: async (config) => graphForCommand(config).preflight(),
     keyMaker: async (config) => graphForCommand(config).keyMaker(),
     keyNames: async (config) => graphForCommand(config).keyNames(),
-    serve,
+    serve: async (served) => serve(container, host, served),
   }
 }
 
-/** Commands print their findings themselves. */
-function graphForCommand(config: Config): Graph {
-  const quiet: Config = { ...config, log: { ...config.log, level: 'error' } }
-  return container.buildGraph(quiet, host, { isCommand: true })
-}
-
-async function serve({ configs, origin, notices, env }: Served): Promise<number> {
+async function serve(container: typeof Container, host: Host, served: Served): Promise<number> {
+  const { configs, origin, notices, env } = served
   const graph = container.buildServing(configs, { ...host, env: { ...host.env, ...env } })
   const { logger } = graph
   logger.info('starting', {

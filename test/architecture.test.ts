@@ -85,8 +85,21 @@ test('the parts are made for the container alone, which alone puts them together
   expect(users).toEqual(['container.ts'])
 })
 
-test('only main.ts and the entry of the HSM child know the process', () => {
-  const allowed = ['main.ts', 'adapters/backends/pkcs11/child/main.ts']
+test('what starts the bundle knows nothing that is in it', () => {
+  const isStart = (file: string) => file.startsWith('start/')
+  const isAllowed = ({ to }: Import) => isStart(to) || to.startsWith('node:')
+  expect(breaking(isAllowed, isStart)).toEqual([])
+  expect(
+    breaking(
+      ({ to }) => !isStart(to),
+      (file) => !isStart(file),
+    ),
+  ).toEqual([])
+})
+
+test('only main.ts, the entry of the HSM child and what starts the bundle know the process', () => {
+  const starting = files.filter((file) => file.startsWith('start/'))
+  const allowed = ['main.ts', 'adapters/backends/pkcs11/child/main.ts', ...starting]
   const knowing = files.filter((file) => {
     const code = (sources.get(file) ?? '').replace(/\/\*[\s\S]*?\*\//g, '').replace(/\/\/.*$/gm, '')
     return /(?<![\w.'`-])process\.\w|from 'node:process'|globalThis\.process/.test(

@@ -66,10 +66,10 @@ function scenariosOf(backend) {
 
 function ensureBuilt(say) {
   if (existsSync(MAIN)) return
-  say('conformance: tsc -p tsconfig.build.json')
-  const args = [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json']
-  const { status, stdout } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' })
-  if (status !== 0) throw new Error(`the build of the plugin failed: ${stdout}`)
+  say('conformance: npm run build')
+  const args = [join(ROOT, 'scripts/build.mjs')]
+  const { status, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' })
+  if (status !== 0) throw new Error(`the build of the plugin failed: ${stderr}`)
 }
 
 async function runBackend(backend, binary, say, report) {

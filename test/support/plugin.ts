@@ -36,6 +36,8 @@ export interface StartOptions {
   readonly stdio?: StdioOptions
   /** Shell words before `node`, such as `ulimit -n 64 &&`. */
   readonly shellPrefix?: string
+  /** Another than {@link program}. */
+  readonly program?: string
 }
 
 /** One process of the built program. */
@@ -159,7 +161,7 @@ export class Sandbox {
   }
 
   start(words: readonly string[], options: StartOptions = {}): Process {
-    const node = [process.execPath, program, ...words]
+    const node = [process.execPath, options.program ?? program, ...words]
     const command =
       options.shellPrefix === undefined
         ? node

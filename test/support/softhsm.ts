@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { changeToken, type TokenStep } from './token_objects.js'
 
-/** The compiled entry of the HSM process: a test runs the sources, a child process cannot. */
-export const hsmEntry = new URL('../../dist/adapters/backends/pkcs11/child/main.js', import.meta.url)
+/** The built entry of the HSM process: a test runs the sources, a child process cannot. */
+export const hsmEntry = new URL('../../dist/child/main.js', import.meta.url)
 
 const PIN = '24681357'
 

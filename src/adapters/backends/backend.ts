@@ -1,5 +1,5 @@
 /** What a backend's folder exports from its index.ts; adapters/backends/index.ts lists them. */
-import type { z } from 'zod'
+import type * as z from 'zod'
 import type { Clock } from '../../ports/clock.js'
 import { KmsError } from '../../ports/errors.js'
 import type { KeyWrapper } from '../../ports/key_wrapper.js'

@@ -1,5 +1,5 @@
 /** What does a backend's zod schema say about itself, in the words of JSON Schema? */
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** The parts of JSON Schema that zod writes and we read. */
 export interface JsonSchema {

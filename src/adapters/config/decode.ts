@@ -1,5 +1,5 @@
 /** Which formats of other plugins does a key decode, and is what `decode` says right? */
-import type { z } from 'zod'
+import type * as z from 'zod'
 import type { DecodeConfig } from '../../ports/config.js'
 import { nearest } from './hints.js'
 import { EMPTY_VALUE, shown, type Mistake } from './mistake.js'

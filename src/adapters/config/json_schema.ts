@@ -1,5 +1,5 @@
 /** What may the file hold, as JSON Schema for editors and CI? */
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { jsonSchemaOf } from './backend_schema.js'
 import { decodeMeaning, type FormatSchemas } from './decode.js'
 import { keyNameForm } from './keys.js'

@@ -1,5 +1,5 @@
 /** Are the keys right, each by the schema of its backend, and which of them is primary? */
-import type { z } from 'zod'
+import type * as z from 'zod'
 import type { KeyConfig } from '../../ports/config.js'
 import { decodeSettings, readDecoding, type FormatSchemas } from './decode.js'
 import { nearest } from './hints.js'

@@ -1,6 +1,6 @@
 /** docs/configuration.md: what can be set, in which form, and what follows from it. Made from the tables that validate. */
 import { stringify } from 'yaml'
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { jsonSchemaOf, type JsonSchema } from './backend_schema.js'
 import { decodeMeaning, type FormatSchemas } from './decode.js'
 import { CONFIG_MAX_BYTES } from './read_file.js'

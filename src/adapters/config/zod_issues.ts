@@ -1,5 +1,5 @@
 /** What do the issues of a backend's zod schema say to an operator? */
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { unknownKey } from './hints.js'
 import { jsonSchemaOf, propertyNames } from './backend_schema.js'
 import { EMPTY_VALUE, type Mistake } from './mistake.js'

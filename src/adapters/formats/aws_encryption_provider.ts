@@ -3,7 +3,7 @@
  * its oldest releases stored the blob alone. The key id of v2 is its flag `--key` word for word; there are no
  * annotations. (kubernetes-sigs/aws-encryption-provider, pkg/plugin; AWS KMS API, Encrypt.)
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { KmsError } from '../../ports/errors.js'
 import type { NativeCiphertext, Sign, StoredValue } from '../../ports/foreign.js'
 import type { Format } from './format.js'

@@ -4,7 +4,7 @@
  * digits; of five annotations the version of the form and the algorithm count, the others only tell
  * when and where. (Azure/kubernetes-kms, pkg/plugin/keyvault.go.)
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { KmsError } from '../../ports/errors.js'
 import type { NativeCiphertext, Sign, StoredValue } from '../../ports/foreign.js'
 import type { Format } from './format.js'

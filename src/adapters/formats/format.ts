@@ -1,5 +1,5 @@
 /** What a file of a foreign format exports; adapters/formats/index.ts lists them. */
-import type { z } from 'zod'
+import type * as z from 'zod'
 import type {
   ForeignDecoder,
   ForeignExplanation,

@@ -3,7 +3,7 @@
  * authenticated data. The key id of v2 is the resource name of the version that made it, and `:` with the flag
  * `--key-suffix` where that was set; there are no annotations. (GoogleCloudPlatform/k8s-cloudkms-plugin, plugin/v1 and v2.)
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { KmsError } from '../../ports/errors.js'
 import type { Sign, StoredValue } from '../../ports/foreign.js'
 import type { Format } from './format.js'

@@ -2,7 +2,7 @@
  * How is a value of the KMS plug-in of IBM Cloud Private opened? A DEK of the plug-in, wrapped by the root key, encrypts many
  * values by AES-256-CBC, which nothing authenticates.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { KmsError } from '../../ports/errors.js'
 import type { Format } from './format.js'
 import { looksLikeIbmSecret, readIbmSecret, type IbmSecret } from './ibm_secret.js'

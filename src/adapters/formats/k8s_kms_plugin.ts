@@ -4,7 +4,7 @@
  * The bytes are a JWE of the library gose. Source: ThalesGroup/gose, ThalesGroup/k8s-kms-plugin and
  * eclipse-keysealer/k8s-kms-plugin (pkg/providers/p11.go).
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { KmsError } from '../../ports/errors.js'
 import type { NativeCiphertext, OpeningPlan, StoredValue } from '../../ports/foreign.js'
 import type { Format, Permission } from './format.js'

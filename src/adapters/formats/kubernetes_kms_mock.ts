@@ -3,7 +3,7 @@
  *
  * Source: kubernetes/kms, internal/plugins/_mock/pkcs11/pkcs11.go; beezy-dev/kleidi, internal/providers/pkcs11.go.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { KmsError } from '../../ports/errors.js'
 import type { OpeningPlan, StoredValue } from '../../ports/foreign.js'
 import type { Format } from './format.js'

@@ -5,7 +5,7 @@
  * The encrypted local key stands in an annotation. It is a stored value of its own, of whatever plugin was behind that
  * service, with the annotations that are left and the same key id: another format of the same key opens it.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { KmsError } from '../../ports/errors.js'
 import type { StoredValue } from '../../ports/foreign.js'
 import type { Format } from './format.js'

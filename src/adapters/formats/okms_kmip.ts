@@ -1,5 +1,5 @@
 /** How is a value of OVHcloud's okms-k8s-encryption-provider opened that it made by KMIP? AES-GCM by a key of the server. */
-import { z } from 'zod'
+import * as z from 'zod'
 import type { StoredValue } from '../../ports/foreign.js'
 import type { Format } from './format.js'
 import { explainedBy, NotOfFormat, readOrRefuse } from './reading.js'

@@ -2,7 +2,7 @@
  * How is a value of OVHcloud's okms-k8s-encryption-provider opened that it made by REST? It is the JWE that the service
  * answered, and the service alone opens it.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import type { StoredValue } from '../../ports/foreign.js'
 import type { Format } from './format.js'
 import { explainedBy, NotOfFormat, readOrRefuse } from './reading.js'

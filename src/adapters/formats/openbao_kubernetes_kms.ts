@@ -4,7 +4,7 @@
  * A ciphertext of Transit, seven annotations, and a key id. All but the version of the plugin are bound to the
  * ciphertext as associated data, with three names that stand in its configuration alone.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { asKmsError } from '../../ports/errors.js'
 import type { StoredValue } from '../../ports/foreign.js'
 import type { Format } from './format.js'

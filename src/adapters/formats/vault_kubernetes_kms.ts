@@ -4,7 +4,7 @@
  * What Transit answered to encrypt, as it is. No associated data: neither key id nor annotations are bound to it.
  * (pkg/vault/transit.go of the first at c3bc385, internal/providers/hvault.go of the second at d63ae4a.)
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { asKmsError } from '../../ports/errors.js'
 import type { StoredValue } from '../../ports/foreign.js'
 import type { Format } from './format.js'

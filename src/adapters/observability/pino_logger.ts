@@ -95,7 +95,7 @@ function escapeControls(text: string): string {
 
 /** Loads pino-pretty only here: a service never needs it. */
 function prettyLines(lines: LineWriter): DestinationStream {
-  const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty')
+  const { prettyFactory } = createRequire(import.meta.filename)('pino-pretty') as typeof import('pino-pretty')
   const prettify = prettyFactory({ colorize: true, singleLine: true, translateTime: 'SYS:HH:MM:ss.l' })
   return { write: (line) => lines.write(prettify(line)) }
 }

@@ -4,18 +4,20 @@ import { once } from 'node:events'
 import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { compiled } from '../../support/compiled.js'
 
-const program = resolve(import.meta.dirname, 'log_child.mjs')
 let folder: string
+let program: string
 let child: ChildProcess | undefined
 let pipes = 0
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'kmsplugin-log-'))
+  program = compiled('test/adapters/observability/log_child.mjs', folder)
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 afterEach(() => {

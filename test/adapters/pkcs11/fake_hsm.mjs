@@ -5,7 +5,7 @@ import { Socket } from 'node:net'
 import { join } from 'node:path'
 import process from 'node:process'
 import { setInterval, setTimeout } from 'node:timers'
-import { Channel } from '../../../dist/adapters/backends/pkcs11/shared/channel.js'
+import { Channel } from '../../../src/adapters/backends/pkcs11/shared/channel.ts'
 
 const pipe = new Socket({ fd: 3, readable: true, writable: true })
 const channel = new Channel(pipe, {

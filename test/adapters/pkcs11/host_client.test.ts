@@ -2,20 +2,31 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { pathToFileURL } from 'node:url'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { MAX_WAITING_CALLS } from '../../../src/adapters/backends/pkcs11/call_queue.js'
 import { HostClient } from '../../../src/adapters/backends/pkcs11/host_client.js'
 import { outcomeOf } from '../../doubles/outcome.js'
 import { RecordingLogger } from '../../doubles/recording_logger.js'
+import { compiled } from '../../support/compiled.js'
 import { until } from '../../support/plugin.js'
 import { clock, soon } from './opened.js'
 
 const identify = { op: 'identify', seals: false } as const
 
+let built: string
+let fakeHsm: URL
 let dir: string
 let host: HostClient
 let log: RecordingLogger
 let restarts: number
+
+beforeAll(async () => {
+  built = await mkdtemp(join(tmpdir(), 'kmsplugin-fake-'))
+  fakeHsm = pathToFileURL(compiled('test/adapters/pkcs11/fake_hsm.mjs', built))
+})
+
+afterAll(async () => rm(built, { recursive: true }))
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'kmsplugin-host-'))
@@ -36,7 +47,7 @@ function start(behaviour: string, callTimeoutMs = 10_000, stateDir?: string): vo
     module: join(dir, 'module.so'),
     target: { token: { label: dir }, key: { label: behaviour }, mechanism: 'auto', allowWeakKey: [] },
     pinPath: join(dir, 'pin'),
-    entry: new URL('./fake_hsm.mjs', import.meta.url),
+    entry: fakeHsm,
     env: {},
     callTimeoutMs,
     stateDir,

@@ -238,7 +238,6 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the KEK and what leads 
   test('without pkcs11js the message says how to get it', async () => {
     const folder = join(hsm.dir, 'elsewhere')
     await cp(new URL('..', hsmEntry), folder, { recursive: true })
-    await writeFile(join(folder, 'package.json'), '{"type":"module"}')
     const { wrapper } = openOn(hsm, {}, { entry: pathToFileURL(join(folder, 'child/main.js')) })
     const failure = wrapper.currentKeyId(soon())
     await expect(failure).rejects.toMatchObject({ code: 'ERR_CONFIG_INVALID' })

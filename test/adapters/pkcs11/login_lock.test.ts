@@ -5,15 +5,22 @@ import { mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { LoginLock } from '../../../src/adapters/backends/pkcs11/login_lock.js'
+import { compiled } from '../../support/compiled.js'
 import { until } from '../../support/plugin.js'
 
 const never = new AbortController().signal
-const compiled = new URL('../../../dist/adapters/backends/pkcs11/login_lock.js', import.meta.url)
 
+let built: string
 let dir: string
 let path: string
+
+beforeAll(async () => {
+  built = await mkdtemp(join(tmpdir(), 'kmsplugin-lock-built-'))
+})
+
+afterAll(async () => rm(built, { recursive: true }))
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'kmsplugin-lock-'))
@@ -22,10 +29,15 @@ beforeEach(async () => {
 
 afterEach(async () => rm(dir, { recursive: true }))
 
+/** What another process can import. */
+function lockModule(): string {
+  return compiled('src/adapters/backends/pkcs11/login_lock.ts', built)
+}
+
 /** A process that takes the lock and says so. */
 async function holder(): Promise<{ readonly end: (signal: NodeJS.Signals) => Promise<void> }> {
   const script = `
-    const { LoginLock } = await import(${JSON.stringify(compiled.href)})
+    const { LoginLock } = await import(${JSON.stringify(lockModule())})
     await new LoginLock(${JSON.stringify(path)}).take(new AbortController().signal)
     console.log('taken')
     setInterval(() => undefined, 1000)`
@@ -115,7 +127,7 @@ test('four processes that count to a hundred together lose nothing, though each 
   const count = join(dir, 'count')
   await writeFile(count, '0')
   const script = `
-    const { LoginLock } = await import(${JSON.stringify(compiled.href)})
+    const { LoginLock } = await import(${JSON.stringify(lockModule())})
     const { readFileSync, writeFileSync } = await import('node:fs')
     const lock = new LoginLock(${JSON.stringify(path)})
     for (let i = 0; i < 25; i++) {

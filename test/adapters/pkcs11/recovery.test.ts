@@ -14,6 +14,7 @@ import {
   type FaultModule,
 } from '../../support/fault_module.js'
 import { until } from '../../support/plugin.js'
+import { compiled } from '../../support/compiled.js'
 import { hsmEntry, makeSoftHsm, onSoftHsm, softHsmMissing, type SoftHsm } from '../../support/softhsm.js'
 import { openOn, settingsOf, soon, type Opened } from './opened.js'
 
@@ -237,17 +238,17 @@ describe.skipIf(softHsmMissing !== undefined)(onSoftHsm('the HSM process'), () =
    * @returns That pid.
    */
   async function orphan(module: string, pidIn: (log: string) => number | undefined): Promise<number> {
-    const index = new URL('../index.js', hsmEntry).href
+    const index = compiled('src/adapters/backends/pkcs11/index.ts', hsm.dir)
     const script = join(hsm.dir, 'plugin.mjs')
     const settings = JSON.stringify(settingsOf(hsm, { module }))
     await writeFile(
       script,
-      `import { pkcs11 } from '${index}'
+      `import { pkcs11Backend } from '${index}'
       const say = (text, fields) => console.log(text, JSON.stringify(fields))
       const logger = { debug: say, info: say, warn: say, error: say }
       const clock = { nowMs: () => performance.now(), sleep: (ms) => new Promise((done) => setTimeout(done, ms)) }
       const deps = { key: 'k', clock, logger, callTimeoutMs: 60000, env: process.env, onRestart() {} }
-      await pkcs11.open(${settings}, deps).currentKeyId({ deadlineMs: clock.nowMs() + 60000 })
+      await pkcs11Backend(new URL('${hsmEntry.href}')).open(${settings}, deps).currentKeyId({ deadlineMs: clock.nowMs() + 60000 })
       setInterval(() => {}, 1000)`,
     )
     const plugin = spawn(process.execPath, [script], {

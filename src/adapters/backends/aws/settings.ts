@@ -1,5 +1,5 @@
 /** What can be configured for a key in AWS KMS? */
-import { z } from 'zod'
+import * as z from 'zod'
 import { serviceUrl, tlsSettings } from '../remote/settings.js'
 import { ARN, isKeyReference, regionOf } from './key_reference.js'
 

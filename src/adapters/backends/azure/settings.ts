@@ -1,5 +1,5 @@
 /** What can be configured of a KEK in Azure Key Vault or a Managed HSM. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { filePath, secretReference, serviceUrl, tlsSettings } from '../remote/settings.js'
 
 /** `https://host[:port]` and nothing behind it. */

@@ -1,6 +1,6 @@
 /** What does a credentials file say? Only forms that we can use; those that hold a secret only if nobody else reads it. */
 import { createPrivateKey } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import { KmsError } from '../../../ports/errors.js'
 import { readTrustedFile } from '../remote/trusted_file.js'
 import type { CredentialsPlace } from './credentials_place.js'

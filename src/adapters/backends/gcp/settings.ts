@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { serviceUrl, tlsSettings } from '../remote/settings.js'
 import { keyNameMistake } from './key_name.js'
 

@@ -1,5 +1,5 @@
 /** What can be configured for a root key in IBM Key Protect or Hyper Protect Crypto Services? */
-import { z } from 'zod'
+import * as z from 'zod'
 import { filePath, serviceUrl, tlsSettings } from '../remote/settings.js'
 
 const API_KEY_REFERENCE = /^(file:\/.+|env:[A-Za-z_][A-Za-z0-9_]*|ibm-config:\/.+)$/s

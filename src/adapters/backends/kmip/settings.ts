@@ -1,6 +1,6 @@
 /** What can be configured for a key on a KMIP server? */
 import { isIP } from 'node:net'
-import { z } from 'zod'
+import * as z from 'zod'
 import { filePath, tlsSettings } from '../remote/settings.js'
 
 const DEFAULT_PORT = 5696

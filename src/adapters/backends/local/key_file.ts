@@ -3,7 +3,7 @@ import { createSecretKey, randomBytes, randomUUID, type KeyObject } from 'node:c
 import { constants, type BigIntStats } from 'node:fs'
 import { link, open, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { KmsError } from '../../../ports/errors.js'
 import { isTrustedOwner } from '../file_owner.js'
 import { errorCode, UNKNOWN_ERROR } from '../system_error.js'

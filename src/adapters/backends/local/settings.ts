@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 
 export const settings = z.strictObject({
   backend: z.literal('local').describe('A key in a file on this machine. For laptops and tests.'),

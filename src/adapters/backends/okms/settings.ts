@@ -1,5 +1,5 @@
 /** What can be configured for a service key in OVHcloud KMS? */
-import { z } from 'zod'
+import * as z from 'zod'
 import { filePath, serviceUrl, tlsSettings } from '../remote/settings.js'
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i

@@ -1,4 +1,6 @@
 /** A KEK on a PKCS#11 token: what can be configured, how it is opened, checked and made. */
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { KmsError } from '../../../ports/errors.js'
 import type { CallOptions } from '../../../ports/key_wrapper.js'
 import type { Logger } from '../../../ports/logger.js'
@@ -64,7 +66,7 @@ export function pkcs11Backend(entry: URL): Backend<Pkcs11Settings> {
   }
 }
 
-export const pkcs11 = pkcs11Backend(new URL('./child/main.js', import.meta.url))
+export const pkcs11 = pkcs11Backend(pathToFileURL(join(import.meta.dirname, 'child/main.js')))
 
 /** One token, or several that pass for one. */
 function hsmOf(section: Pkcs11Settings, deps: BackendDeps, entry: URL): Hsm {

@@ -1,6 +1,6 @@
 /** What can be configured for a key on a PKCS#11 token? */
 import { isDeepStrictEqual } from 'node:util'
-import { z } from 'zod'
+import * as z from 'zod'
 import { mechanismNames, weaknessNames } from './shared/mechanisms.js'
 import { placesOf } from './targets.js'
 import { MAX_SLOT, parsePkcs11Uri } from './uri.js'

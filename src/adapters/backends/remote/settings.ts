@@ -1,6 +1,6 @@
 /** Settings that every KMS on the network has: where it is, whom to trust, and where the secrets are. */
 import { isIP } from 'node:net'
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** A setting that says where a secret is. */
 export const REFERENCE = /^(file:\/.+|env:[A-Za-z_][A-Za-z0-9_]*)$/s

@@ -1,5 +1,5 @@
 /** What can be configured for a key in the Transit engine of HashiCorp Vault or OpenBao? */
-import { z } from 'zod'
+import * as z from 'zod'
 import { clientCertificateSettings, secretReference, serviceUrl, tlsSettings } from '../remote/settings.js'
 
 /** Where the kubelet puts the token of a pod's service account. */

@@ -1,4 +1,5 @@
 /** Which threads does the HSM process have, and which of them have a session at the token? */
+import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { HsmFailure, HsmTarget } from '../shared/messages.js'
 import type { Job } from './jobs.js'
@@ -127,7 +128,7 @@ export class Roster {
   }
 
   #hire(data: ThreadData): Worker {
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: data })
+    const worker = new Worker(join(import.meta.dirname, 'worker.js'), { workerData: data })
     worker.on('message', (message: FromThread) => this.#events.message(worker, message))
     worker.on('error', (error) => this.#events.lost(`a thread of the HSM process failed: ${error.message}`))
     worker.on('exit', () => {

@@ -1,0 +1,62 @@
+/**
+ * What V8 made of the bundle, kept beside it so that the next start need not make it again: when is it believed?
+ *
+ * Rule: it is code. V8 compares its own version, its flags and the length of the source, and no more; so the file begins
+ * with a digest over itself, the bundle and the Node.js that made it. It is never written while the plugin serves.
+ */
+import { createHash } from 'node:crypto'
+import { chmodSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { Script } from 'node:vm'
+
+const DIGEST_BYTES = 32
+
+export interface Compiled {
+  /** Its value is the function that esbuild's banner makes of the bundle. */
+  readonly script: Script
+  /** V8 has taken the cache. */
+  readonly isFromCache: boolean
+}
+
+/** Where the cache of a bundle lies. */
+export function cacheOf(bundle: string): string {
+  return bundle.replace(/js$/, 'cache')
+}
+
+/**
+ * Compiles a bundle. A cache that is absent, damaged, or of another bundle, Node.js or flags of V8 changes nothing but the time.
+ *
+ * @throws {Error} of the file system when the bundle itself cannot be read.
+ */
+export function compile(bundle: string): Compiled {
+  const source = readFileSync(bundle)
+  const cachedData = readCache(bundle, source)
+  // The bundle is ASCII, which takes the least memory as latin1.
+  const script = new Script(source.toString('latin1'), { filename: bundle, cachedData })
+  return { script, isFromCache: cachedData !== undefined && script.cachedDataRejected === false }
+}
+
+/** Keeps all that V8 has compiled of the bundle by now; readable and writable by those who may read and write the bundle. */
+export function keep(bundle: string, script: Script): void {
+  const data = script.createCachedData()
+  const { mode } = statSync(bundle)
+  const unfinished = `${cacheOf(bundle)}.new`
+  writeFileSync(unfinished, Buffer.concat([digestOf(readFileSync(bundle), data), data]))
+  chmodSync(unfinished, mode)
+  renameSync(unfinished, cacheOf(bundle))
+}
+
+function readCache(bundle: string, source: Buffer): Buffer | undefined {
+  try {
+    const file = readFileSync(cacheOf(bundle))
+    const data = file.subarray(DIGEST_BYTES)
+    return digestOf(source, data).equals(file.subarray(0, DIGEST_BYTES)) ? data : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function digestOf(source: Buffer, data: Buffer): Buffer {
+  const { version, arch, execPath } = process
+  const maker = JSON.stringify([version, arch, statSync(execPath).size, source.length])
+  return createHash('sha256').update(maker).update(source).update(data).digest()
+}
