@@ -13,24 +13,23 @@ const ENV = { GOFLAGS: '-mod=readonly', GOTOOLCHAIN: 'local', CGO_ENABLED: '0' }
 
 /**
  * @param {string} sources The folder with go.mod.
- * @param {{ packages: string[], output: string, name: string, say: (line: string) => void }} order `output` as of
- * `go build -o`, `name` for the lines that `say` gets.
+ * @param {{ packages: string[], output: string, say: (line: string) => void }} order `output` as of `go build -o`.
  * @returns {Promise<{ missing?: string }>} Built, unless something is missing.
  * @throws {Error} When everything is there and it does not compile.
  */
-export async function goBuild(sources, { packages, output, name, say }) {
+export async function goBuild(sources, { packages, output, say }) {
   const wanted = /^go (\S+)$/m.exec(readFileSync(join(sources, 'go.mod'), 'utf8'))[1]
   const found = await goVersion()
   if (found === undefined) return { missing: `Go is not installed: it takes Go ${wanted} or newer` }
   if (isOlder(found, wanted)) return { missing: `Go ${found} is too old: it takes Go ${wanted} or newer` }
 
-  say(`${name}: go mod download (Go ${found})`)
+  say(`go mod download (Go ${found})`)
   try {
     await go(['mod', 'download'], sources, DOWNLOAD_TIMEOUT_MS)
   } catch (error) {
     return { missing: `the Go modules cannot be had here: ${lastLine(error)}` }
   }
-  say(`${name}: go build (the first time takes some minutes)`)
+  say(`go build (the first time takes some minutes)`)
   // No stamp: it would need git, and a repository that git trusts.
   await go(['build', '-buildvcs=false', '-o', output, ...packages], sources, BUILD_TIMEOUT_MS)
   return {}

@@ -4,7 +4,17 @@
  * bytes, and those are learnt from a call that an independent client saw succeed (calibrate.mjs).
  */
 import { connect } from 'node:net'
-import { FLAG, FRAME, frame, HEADER_BYTES, opening, RECEIVE_WINDOW, SETTING, stamp, windowUpdate } from './frames.mjs'
+import {
+  FLAG,
+  FRAME,
+  frame,
+  HEADER_BYTES,
+  opening,
+  RECEIVE_WINDOW,
+  SETTING,
+  stamp,
+  windowUpdate,
+} from './frames.mjs'
 
 const FIRST_WINDOW = 65_535
 const BUFFER_BYTES = 1 << 20
@@ -30,7 +40,9 @@ export class Connection {
     socket.on('data', (bytes) => this.#read(bytes))
     socket.on('close', () => this.#fail('the connection was closed'))
     socket.on('error', (error) => this.#fail(error.message))
-    socket.setTimeout(SILENCE_MS, () => socket.destroy(new Error(`the server was silent for ${SILENCE_MS / 1000} s`)))
+    socket.setTimeout(SILENCE_MS, () =>
+      socket.destroy(new Error(`the server was silent for ${SILENCE_MS / 1000} s`)),
+    )
     socket.write(opening())
   }
 
@@ -68,7 +80,8 @@ export class Connection {
   }
 
   #beginWaiting() {
-    while (this.#waiting.length > 0 && this.#mayBegin(this.#waiting[0][0])) this.#send(...this.#waiting.shift())
+    while (this.#waiting.length > 0 && this.#mayBegin(this.#waiting[0][0]))
+      this.#send(...this.#waiting.shift())
   }
 
   #send(frames, done) {

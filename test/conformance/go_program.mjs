@@ -10,6 +10,7 @@ const BINARY = fileURLToPath(new URL('../../node_modules/.cache/kmsplugin/confor
  * @throws {Error} When everything is there and the program does not compile.
  */
 export async function buildProgram(say) {
-  const { missing } = await goBuild(SOURCES, { packages: ['.'], output: BINARY, name: 'conformance', say })
+  const order = { packages: ['.'], output: BINARY, say: (line) => say(`conformance: ${line}`) }
+  const { missing } = await goBuild(SOURCES, order)
   return missing === undefined ? { binary: BINARY } : { missing }
 }

@@ -50,7 +50,7 @@ func (c *calls) close() { c.connection.Close() }
 // call makes call number n of the run and counts it when it fails or is answered with other bytes than expected.
 func (c *calls) call(n int) {
 	index := n % len(c.requests)
-	answer, err := c.invoke(c.requests[index])
+	answer, err := c.invoke(c.path, c.requests[index])
 	if err == nil && c.expected != nil && !bytes.Equal(answer, c.expected[index]) {
 		err = errors.New("the answer is not the one expected")
 	}
@@ -69,11 +69,11 @@ func (c *calls) call(n int) {
 	}
 }
 
-func (c *calls) invoke(request []byte) ([]byte, error) {
+func (c *calls) invoke(path string, request []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	var answer []byte
-	err := c.connection.Invoke(ctx, c.path, request, &answer)
+	err := c.connection.Invoke(ctx, path, request, &answer)
 	return answer, err
 }
 
