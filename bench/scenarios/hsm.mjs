@@ -1,23 +1,10 @@
 /** What does the child process between the plugin and the PKCS#11 library cost? Against the library's calls alone. */
-import { METHOD } from '../lib/kms_messages.mjs'
-import { Pkcs11Limit } from '../lib/pkcs11_limit.mjs'
-import { childrenOf, cpuMsOf, rssMbOf } from '../lib/processes.mjs'
 import { SoftHsm, softHsmMissing } from '../lib/softhsm.mjs'
 import { median, ratio, spread } from '../lib/statistics.mjs'
-import { plaintexts } from '../lib/values.mjs'
+import { DEVICE_MS, IN_FLIGHT, onDevice } from './hsm/device.mjs'
+import { onSoftHsm } from './hsm/soft_hsm.mjs'
 
 export const title = 'HSM'
-
-const DEVICE_MS = 20
-const IN_FLIGHT = 8
-
-/** More values, one after the other, than DEKs are kept: each Decrypt is an unwrap. Fewer: none is. */
-const KEPT_DEKS = 50
-const COLD_VALUES = 400
-const WARM_VALUES = 40
-
-/** A value that the plugin has not met takes these calls to the token. */
-const UNWRAP = 1
 
 export async function run(bench) {
   const missing = softHsmMissing()
@@ -31,92 +18,6 @@ export async function run(bench) {
     samples.push({ device: await onDevice(bench, device), softHsm: await onSoftHsm(bench, hsm) })
   }
   return { figures: figuresOf(samples), table: tableOf(samples) }
-}
-
-/** A device that takes its time, and takes as many calls at once as there are. */
-async function onDevice(bench, device) {
-  device.delay(0)
-  return compared(bench, device, async ({ limit, plugin, cold }) => {
-    const durationMs = bench.isQuick ? 600 : 3000
-    device.delay(DEVICE_MS)
-    const alone = await limit.run({ threads: IN_FLIGHT, durationMs })
-    device.takeDecryptCount()
-    const ours = await plugin.decrypt(cold, { inFlight: IN_FLIGHT, durationMs })
-    const asked = device.takeDecryptCount()
-    if (asked !== ours.calls * UNWRAP)
-      throw new Error(`${ours.calls} Decrypts asked the device ${asked} times`)
-    return { alone, ours }
-  })
-}
-
-/** SoftHSM as fast as it is: what is left is our own cost. */
-async function onSoftHsm(bench, hsm) {
-  return compared(bench, hsm, async ({ limit, plugin, cold, warm }) => {
-    const durationMs = bench.isQuick ? 400 : 2000
-    const idleMb = plugin.rssMb()
-    const sample = {}
-    // Once for the compiler.
-    for (const isMeasured of [false, true]) {
-      for (const inFlight of [1, IN_FLIGHT]) {
-        const pace = { inFlight, durationMs: isMeasured ? durationMs : durationMs / 2 }
-        const alone = await limit.run({ threads: inFlight, durationMs: pace.durationMs })
-        sample[inFlight] = { alone, ours: await plugin.decrypt(cold, pace) }
-      }
-      const pace = { inFlight: 1, durationMs: isMeasured ? durationMs : durationMs / 2 }
-      sample.cached = await plugin.decrypt(warm, pace)
-    }
-    return { ...sample, idleMb, afterMb: plugin.rssMb() }
-  })
-}
-
-/** Starts the plugin and the program that makes the device's calls alone, and ends them after `measure`. */
-async function compared(bench, hsm, measure) {
-  const limit = await Pkcs11Limit.start(hsm, IN_FLIGHT)
-  const plugin = await Plugin.start(bench, hsm)
-  try {
-    const cold = await plugin.sealed(COLD_VALUES)
-    const warm = await plugin.sealed(WARM_VALUES)
-    return await measure({ limit, plugin, cold, warm })
-  } finally {
-    await plugin.stop()
-    await limit.close()
-  }
-}
-
-/** The plugin with its HSM child. */
-class Plugin {
-  #subject
-  #load
-
-  static async start({ subjects, load }, hsm) {
-    const plugin = new Plugin()
-    const config = hsm.config({ dek: 'fresh', dekCacheSize: KEPT_DEKS })
-    plugin.#subject = await subjects.plugin(config, { env: hsm.env })
-    plugin.#load = load
-    return plugin
-  }
-
-  /** Requests that open so many values, each under a DEK of its own. */
-  async sealed(count) {
-    return this.#load.sealed(this.#subject, { path: METHOD.v2Encrypt, plaintexts: plaintexts(count) })
-  }
-
-  /** As `Load.run`, with the processor time of the child beside that of the plugin. */
-  async decrypt(requests, pace) {
-    const [child] = childrenOf(this.#subject.process.pid)
-    const cpuBeforeMs = cpuMsOf(child)
-    const result = await this.#load.run(this.#subject, METHOD.v2Decrypt, requests, pace)
-    return { ...result, childCpuUsPerCall: ((cpuMsOf(child) - cpuBeforeMs) * 1000) / result.calls }
-  }
-
-  rssMb() {
-    const [child] = childrenOf(this.#subject.process.pid)
-    return { plugin: this.#subject.process.rssMb(), child: rssMbOf(child) }
-  }
-
-  async stop() {
-    await this.#subject.stop()
-  }
 }
 
 function figuresOf(samples) {
