@@ -27,15 +27,11 @@ function figuresOf(samples) {
       of((sample) => read(sample).ours.perSecond),
       of((sample) => read(sample).alone.perSecond),
     )
-  const ipcMs = ({ softHsm }) => {
-    const { alone, ours } = softHsm[1]
-    return ours.latencyMs.p50 - softHsm.cached.latencyMs.p50 - alone.latencyMs.p50
-  }
   return {
     'hsm.device.ratio': faster(({ device }) => device),
     'hsm.softhsm.ratio.1': faster(({ softHsm }) => softHsm[1]),
     [`hsm.softhsm.ratio.${IN_FLIGHT}`]: faster(({ softHsm }) => softHsm[IN_FLIGHT]),
-    'hsm.ipcP50Ms': spread(of(ipcMs)),
+    'hsm.ipcP50Ms': spread(of(({ softHsm }) => softHsm.ipcMs)),
     'hsm.childRssIdleMb': spread(of(({ softHsm }) => softHsm.idleMb.child)),
     'hsm.childRssMb': spread(of(({ softHsm }) => softHsm.afterMb.child)),
     'hsm.pluginRssMb': spread(of(({ softHsm }) => softHsm.afterMb.plugin)),

@@ -15,13 +15,15 @@ if (isMainThread) await lead(JSON.parse(process.argv[2]))
 else work()
 
 async function lead({ threads, ...where }) {
-  const workers = []
-  // One after the other: the first logs the process in.
-  for (let thread = 0; thread < threads; thread++) {
-    const worker = new Worker(new URL(import.meta.url), { workerData: { ...where, isFirst: thread === 0 } })
+  const hire = async (isFirst) => {
+    const worker = new Worker(new URL(import.meta.url), { workerData: { ...where, isFirst } })
     await next(worker)
-    workers.push(worker)
+    return worker
   }
+  // The first logs the process in.
+  const workers = [await hire(true)]
+  const others = Array.from({ length: threads - 1 }, async () => hire(false))
+  workers.push(...(await Promise.all(others)))
   process.stdout.write('{}\n')
   for await (const line of createInterface({ input: process.stdin })) {
     const wanted = JSON.parse(line)

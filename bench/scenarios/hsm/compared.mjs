@@ -19,8 +19,8 @@ export async function compared({ subjects, load, isQuick }, hsm, measure) {
     const warm = await plugin.sealed(WARM_VALUES)
     const idleMb = plugin.rssMb()
     const cold = await plugin.sealed(isQuick ? COLD_VALUES / 4 : COLD_VALUES)
-    await plugin.decrypt(warm, { inFlight: 64, calls: isQuick ? 2000 : 30_000 })
-    await plugin.decrypt(cold, { inFlight: MOST_IN_FLIGHT, calls: isQuick ? 300 : 4000 })
+    await plugin.decrypt(warm, { inFlight: 64, calls: isQuick ? 1000 : 30_000 })
+    await plugin.decrypt(cold, { inFlight: MOST_IN_FLIGHT, calls: isQuick ? 200 : 4000 })
     await limit.run({ threads: MOST_IN_FLIGHT, durationMs: isQuick ? 100 : 500 })
     return await measure({ limit, plugin, cold, warm, idleMb })
   } finally {

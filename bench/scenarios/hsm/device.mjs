@@ -8,7 +8,7 @@ export const IN_FLIGHT = 8
 export async function onDevice(bench, device) {
   device.delay(0)
   return compared(bench, device, async ({ limit, plugin, cold }) => {
-    const durationMs = bench.isQuick ? 500 : 3000
+    const durationMs = bench.isQuick ? 400 : 3000
     device.delay(DEVICE_MS)
     const alone = await limit.run({ threads: IN_FLIGHT, durationMs })
     device.takeDecryptCount()
