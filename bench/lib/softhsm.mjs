@@ -104,8 +104,8 @@ export class SoftHsm {
     return { module: this.module, tokenLabel: 'k8s', pin: PIN, label: LABEL }
   }
 
-  /** A config of the plugin whose KEK is on the token. */
-  config(envelope) {
+  /** A config of the plugin whose KEK is on the token; `key` adds settings to that of the key. */
+  config(envelope, key = {}) {
     return {
       envelope,
       // So that no probe is counted.
@@ -115,6 +115,7 @@ export class SoftHsm {
         hsm: {
           ...{ backend: 'pkcs11', module: this.module, tokenLabel: 'k8s', keyLabel: LABEL },
           pin: `file:${join(this.#folder, 'pin')}`,
+          ...key,
         },
       },
     }

@@ -11,16 +11,20 @@ const WARM_VALUES = 40
 
 const MOST_IN_FLIGHT = 8
 
-/** Starts both, warms them up, and ends them after `measure`. */
-export async function compared({ subjects, load, isQuick }, hsm, measure) {
+/**
+ * Starts both, warms them up, and ends them after `measure`.
+ *
+ * @param key More settings of the key.
+ */
+export async function compared({ subjects, load, isQuick }, hsm, measure, key = {}) {
   const limit = await Pkcs11Limit.start(hsm, MOST_IN_FLIGHT)
-  const plugin = await Plugin.start({ subjects, load }, hsm)
+  const plugin = await Plugin.start({ subjects, load }, hsm, key)
   try {
     const warm = await plugin.sealed(WARM_VALUES)
     const idleMb = plugin.rssMb()
     const cold = await plugin.sealed(isQuick ? COLD_VALUES / 4 : COLD_VALUES)
-    await plugin.decrypt(warm, { inFlight: 64, calls: isQuick ? 1000 : 30_000 })
-    await plugin.decrypt(cold, { inFlight: MOST_IN_FLIGHT, calls: isQuick ? 200 : 4000 })
+    await plugin.decrypt(warm, { inFlight: 64, calls: isQuick ? 1000 : 20_000 })
+    await plugin.decrypt(cold, { inFlight: MOST_IN_FLIGHT, calls: isQuick ? 200 : 2500 })
     await limit.run({ threads: MOST_IN_FLIGHT, durationMs: isQuick ? 100 : 500 })
     return await measure({ limit, plugin, cold, warm, idleMb })
   } finally {
@@ -34,9 +38,9 @@ class Plugin {
   #subject
   #load
 
-  static async start({ subjects, load }, hsm) {
+  static async start({ subjects, load }, hsm, key) {
     const plugin = new Plugin()
-    const config = hsm.config({ dek: 'fresh', dekCacheSize: KEPT_DEKS })
+    const config = hsm.config({ dek: 'fresh', dekCacheSize: KEPT_DEKS }, key)
     plugin.#subject = await subjects.plugin(config, { env: hsm.env })
     plugin.#load = load
     return plugin
