@@ -7,7 +7,7 @@ export async function onSoftHsm(bench, hsm) {
   return compared(bench, hsm, async ({ limit, plugin, cold, warm, idleMb }) => {
     // Short ones in turn: what is subtracted below must be of the same moment.
     const slices = []
-    for (let slice = 0; slice < (bench.isQuick ? 2 : 6); slice++)
+    for (let slice = 0; slice < (bench.isQuick ? 1 : 6); slice++)
       slices.push(await measured(limit, plugin, cold, warm))
     return {
       1: {
