@@ -4,27 +4,45 @@
  * bytes, and those are learnt from a call that an independent client saw succeed (calibrate.mjs).
  */
 import { connect } from 'node:net'
-import { FLAG, FRAME, frame, HEADER_BYTES, opening, RECEIVE_WINDOW, stamp, windowUpdate } from './frames.mjs'
+import {
+  FLAG,
+  FRAME,
+  frame,
+  HEADER_BYTES,
+  opening,
+  RECEIVE_WINDOW,
+  SETTING,
+  stamp,
+  windowUpdate,
+} from './frames.mjs'
 
 const FIRST_WINDOW = 65_535
 const BUFFER_BYTES = 1 << 20
+
+/** A server that says nothing for so long will not: longer than the deadline of the calls, so that it could say that. */
+const SILENCE_MS = 12_000
 
 export class Connection {
   #socket
   #streamId = 1
   #sendWindow = FIRST_WINDOW
+  #maxCalls = Infinity
   #received = 0
   #rest = Buffer.alloc(0)
   #out = Buffer.allocUnsafe(BUFFER_BYTES)
   #outBytes = 0
   #waiting = []
   #calls = new Map()
+  #problem
 
   constructor(socket) {
     this.#socket = socket
     socket.on('data', (bytes) => this.#read(bytes))
     socket.on('close', () => this.#fail('the connection was closed'))
     socket.on('error', (error) => this.#fail(error.message))
+    socket.setTimeout(SILENCE_MS, () =>
+      socket.destroy(new Error(`the server was silent for ${SILENCE_MS / 1000} s`)),
+    )
     socket.write(opening())
   }
 
@@ -35,17 +53,15 @@ export class Connection {
   }
 
   /**
-   * Begins a call.
+   * Begins a call, once the server's bounds on bytes and calls under way allow it.
    *
-   * @param done Called once with the answer's message (a view, valid during the call; `undefined` where there was
-   * none) and the bytes of the trailers, or with an error text.
+   * @param done Called once, later, with the answer's message (a view, valid during the call; `undefined` where there
+   * was none) and the bytes of the trailers, or with an error text.
    */
   call(frames, done) {
-    if (frames.windowBytes > this.#sendWindow || this.#waiting.length > 0) {
-      this.#waiting.push([frames, done])
-      return
-    }
-    this.#send(frames, done)
+    if (this.#problem !== undefined) setImmediate(done, undefined, undefined, this.#problem)
+    else if (this.#waiting.length > 0 || !this.#mayBegin(frames)) this.#waiting.push([frames, done])
+    else this.#send(frames, done)
   }
 
   /** Writes what the calls since the last flush have put aside; done by itself after each batch of answers. */
@@ -57,6 +73,15 @@ export class Connection {
 
   close() {
     this.#socket.destroy()
+  }
+
+  #mayBegin({ windowBytes }) {
+    return windowBytes <= this.#sendWindow && this.#calls.size < this.#maxCalls
+  }
+
+  #beginWaiting() {
+    while (this.#waiting.length > 0 && this.#mayBegin(this.#waiting[0][0]))
+      this.#send(...this.#waiting.shift())
   }
 
   #send(frames, done) {
@@ -97,18 +122,24 @@ export class Connection {
     } else if (type === FRAME.reset) {
       this.#end(streamId, undefined, `the server reset the stream: ${payload.readUInt32BE()}`)
     } else if (type === FRAME.settings) {
-      if ((flags & FLAG.ack) === 0) this.#write(frame(FRAME.settings, FLAG.ack, 0))
+      if ((flags & FLAG.ack) === 0) this.#obey(payload)
     } else if (type === FRAME.ping) {
       if ((flags & FLAG.ack) === 0) this.#write(frame(FRAME.ping, FLAG.ack, 0, payload))
     } else if (type === FRAME.window) {
       if (streamId !== 0) return
       this.#sendWindow += payload.readUInt32BE() & 0x7fffffff
-      while (this.#waiting.length > 0 && this.#waiting[0][0].windowBytes <= this.#sendWindow) {
-        this.#send(...this.#waiting.shift())
-      }
+      this.#beginWaiting()
     } else if (type === FRAME.goaway) {
       this.#fail('the server sent GOAWAY')
     }
+  }
+
+  #obey(settings) {
+    for (let at = 0; at < settings.length; at += 6) {
+      if (settings.readUInt16BE(at) === SETTING.maxCalls) this.#maxCalls = settings.readUInt32BE(at + 2)
+    }
+    this.#write(frame(FRAME.settings, FLAG.ack, 0))
+    this.#beginWaiting()
   }
 
   #write(bytes) {
@@ -124,9 +155,11 @@ export class Connection {
     const isWhole =
       message !== undefined && message.length >= 5 && message.readUInt32BE(1) === message.length - 5
     call.done(isWhole ? message.subarray(5) : undefined, trailers, problem)
+    this.#beginWaiting()
   }
 
   #fail(problem) {
+    this.#problem ??= problem
     const calls = [...this.#calls.values()]
     this.#calls.clear()
     for (const { done } of calls) done(undefined, undefined, problem)

@@ -2,6 +2,7 @@
 
 export const FRAME = { data: 0, headers: 1, reset: 3, settings: 4, ping: 6, goaway: 7, window: 8 }
 export const FLAG = { endStream: 1, ack: 1, endHeaders: 4 }
+export const SETTING = { headerTable: 1, maxCalls: 3, streamWindow: 4 }
 export const HEADER_BYTES = 9
 
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
@@ -33,9 +34,9 @@ export function windowUpdate(bytes) {
  */
 export function opening() {
   const settings = Buffer.alloc(12)
-  settings.writeUInt16BE(0x1, 0)
+  settings.writeUInt16BE(SETTING.headerTable, 0)
   settings.writeUInt32BE(0, 2)
-  settings.writeUInt16BE(0x4, 6)
+  settings.writeUInt16BE(SETTING.streamWindow, 6)
   settings.writeUInt32BE(WINDOW_MAX, 8)
   return Buffer.concat([
     PREFACE,

@@ -1,7 +1,7 @@
 /** Processes that the benchmark starts, measures from outside and ends by pid. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 
 /** utime and stime count in these (sysconf(_SC_CLK_TCK) is 100 on every Linux that Node.js runs on). */
 const TICK_MS = 10
@@ -68,15 +68,11 @@ export class Process {
 
   /** Its own processor time, and that of its threads, since its start. */
   cpuMs() {
-    const stat = readFileSync(`/proc/${this.pid}/stat`, 'utf8')
-    // The name in parentheses may hold spaces.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return (Number(fields[11]) + Number(fields[12])) * TICK_MS
+    return cpuMsOf(this.pid)
   }
 
   rssMb() {
-    const [, kib] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8')) ?? []
-    return Number(kib) / 1024
+    return rssMbOf(this.pid)
   }
 
   async stop() {
@@ -91,6 +87,26 @@ export class Process {
     if (this.isRunning) this.#child.kill('SIGKILL')
     await this.exited
   }
+}
+
+/** Processor time of a process and its threads, not of its children, since its start. */
+export function cpuMsOf(pid) {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  // The name in parentheses may hold spaces.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS
+}
+
+export function rssMbOf(pid) {
+  const [, kib] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+  return Number(kib) / 1024
+}
+
+/** The processes that it started and that still run. */
+export function childrenOf(pid) {
+  const tasks = readdirSync(`/proc/${pid}/task`)
+  const texts = tasks.map((task) => readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8'))
+  return texts.join(' ').split(' ').filter(Boolean).map(Number)
 }
 
 /** Runs `work` until it answers other than `undefined`; fails when the process ends or 30 s pass. */

@@ -1,25 +1,19 @@
 /** How does a test put a PKCS#11 module that fails on demand before a real one? fault_module/ is its source, in C. */
-import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import {
   chmodSync,
   copyFileSync,
   existsSync,
-  mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
   renameSync,
-  rmSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { compiled, compilerMissing, headers } from './fault_module/compile.mjs'
 
 /** Why it cannot be had here, for the name of a skipped suite; `undefined` when it can. */
-export const faultModuleMissing: string | undefined = whatIsMissing()
+export const faultModuleMissing: string | undefined = compilerMissing()
 
 /** Puts the reason behind the name of a suite that is skipped. */
 export function onFaultModule(name: string): string {
@@ -129,48 +123,4 @@ function refuseUnknownFunction(line: string): void {
 function functions(): string[] {
   const header = readFileSync(join(headers(), 'pkcs11/pkcs11f.h'), 'utf8')
   return [...header.matchAll(/CK_PKCS11_FUNCTION_INFO\((C_\w+)\)/g)].map(([, name = '']) => name)
-}
-
-function headers(): string {
-  return join(dirname(createRequire(import.meta.url).resolve('pkcs11js')), 'includes')
-}
-
-/** The path of the compiled source; compiled by the first who needs it. */
-function compiled(): string {
-  const folder = fileURLToPath(new URL('./fault_module/', import.meta.url))
-  const files = readdirSync(folder).sort()
-  const sources = files.filter((name) => name.endsWith('.c')).map((name) => join(folder, name))
-  const kind = ['-std=c11', '-D_GNU_SOURCE', '-O2', '-shared', '-fPIC', '-fvisibility=hidden', '-pthread']
-  const words = [...kind, '-Wall', '-Wextra', `-I${headers()}`, ...sources, '-ldl']
-  const hash = createHash('sha256').update([process.arch, ...words].join('\0'))
-  for (const name of files) hash.update(readFileSync(join(folder, name)))
-  // In a folder of ours: whoever can write it can have a test run his code.
-  const cache = fileURLToPath(new URL('../../node_modules/.cache/kmsplugin/', import.meta.url))
-  const path = join(cache, `fault_module-${hash.digest('hex').slice(0, 16)}.so`)
-  if (existsSync(path)) return path
-  mkdirSync(cache, { recursive: true })
-  const draft = mkdtempSync(join(cache, 'draft-'))
-  try {
-    execFileSync('cc', [...words, '-o', join(draft, 'module.so')], {
-      stdio: ['ignore', 'inherit', 'inherit'],
-    })
-    renameSync(join(draft, 'module.so'), path)
-  } finally {
-    rmSync(draft, { recursive: true })
-  }
-  return path
-}
-
-function whatIsMissing(): string | undefined {
-  try {
-    execFileSync('cc', ['--version'], { stdio: 'ignore' })
-  } catch {
-    return 'there is no C compiler'
-  }
-  try {
-    headers()
-  } catch {
-    return 'pkcs11js, which has the headers, is not built'
-  }
-  return undefined
 }
