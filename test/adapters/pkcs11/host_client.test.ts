@@ -45,7 +45,13 @@ function start(behaviour: string, callTimeoutMs = 10_000, stateDir?: string): vo
   restarts = 0
   host = new HostClient({
     module: join(dir, 'module.so'),
-    target: { token: { label: dir }, key: { label: behaviour }, mechanism: 'auto', allowWeakKey: [] },
+    target: {
+      token: { label: dir },
+      key: { label: behaviour },
+      mechanism: 'auto',
+      allowWeakKey: [],
+      parallelCalls: 4,
+    },
     pinPath: join(dir, 'pin'),
     entry: fakeHsm,
     env: {},

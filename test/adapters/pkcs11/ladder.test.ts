@@ -8,6 +8,7 @@ import {
   makeFaultModule,
   overlapping,
   type FaultModule,
+  type Pkcs11Call,
 } from '../../support/fault_module.js'
 import { until } from '../../support/plugin.js'
 import { makeSoftHsm, softHsmMissing, type SoftHsm } from '../../support/softhsm.js'
@@ -42,6 +43,15 @@ describe.skipIf(missing !== undefined)(
 
     const unwrap = async (within = 20_000) => outcomeOf(opened.wrapper.unwrap(wrapped, soon(within)))
     const many = async () => new Set(await Promise.all(Array.from({ length: 16 }, async () => unwrap())))
+    const decryptions = () =>
+      fault.calls().filter(({ name, pid }) => name === 'C_Decrypt' && pid === opened.pid())
+    const mostAtOnce = () =>
+      Math.max(
+        ...decryptions().map(({ beganMs }) => {
+          const isUnderWay = (each: Pkcs11Call) => each.beganMs <= beganMs && each.endedMs > beganMs
+          return decryptions().filter(isUnderWay).length
+        }),
+      )
     const count = (name: string) => fault.calls().filter((call) => call.name === name).length
 
     test('sessions that died are replaced: no call fails, and nothing is initialised or logged in for it', async () => {
@@ -229,6 +239,18 @@ describe.skipIf(missing !== undefined)(
         expect(Buffer.from(await opened.wrapper.unwrap(own, soon()))).toEqual(dek)
       },
     )
+
+    test.each([1, 8])('with parallelCalls: %i the token works on so many calls at once', async (calls) => {
+      await opened.wrapper.close()
+      opened = openOn(hsm, { module: fault.path, parallelCalls: calls })
+      expect(await many()).toEqual(new Set(['OK']))
+      fault.set(['C_Decrypt hang'])
+      const answers = many()
+      await until(() => decryptions().filter(({ rv }) => rv === undefined).length === calls)
+      fault.heal()
+      expect(await answers).toEqual(new Set(['OK']))
+      expect(mostAtOnce()).toBe(calls)
+    })
 
     test('a token with no more sessions than it needs serves with fewer threads', async () => {
       await opened.wrapper.close()

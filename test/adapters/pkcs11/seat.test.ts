@@ -19,7 +19,7 @@ interface More {
 
 function targetOf({ module, tokenLabel }: SoftHsm): HsmTarget {
   const token = { label: tokenLabel }
-  return { module, token, key: { label: 'kek' }, mechanism: 'auto', allowWeakKey: [] }
+  return { module, token, key: { label: 'kek' }, mechanism: 'auto', allowWeakKey: [], parallelCalls: 1 }
 }
 
 /** `OK`, or code and recovery of the {@link HsmError}. */

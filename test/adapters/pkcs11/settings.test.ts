@@ -171,6 +171,11 @@ describe('the settings of a PKCS#11 key', () => {
     expect(problems({ ckaId: '0f3a', mechanism: 'aes-kwp', allowWeakKey: ['CKA_EXTRACTABLE'] })).toEqual([])
   })
 
+  test('as many calls at once as there are threads to do them: 1 to 64', () => {
+    for (const parallelCalls of [0, 65, 1.5]) expect(problems({ parallelCalls })).toHaveLength(1)
+    for (const parallelCalls of [1, 64]) expect(problems({ parallelCalls })).toEqual([])
+  })
+
   test('every setting is described', () => {
     for (const setting of Object.values(settings.shape)) expect(setting.description).toBeTruthy()
   })

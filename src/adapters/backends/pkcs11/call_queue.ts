@@ -4,6 +4,9 @@ import { KmsError } from '../../../ports/errors.js'
 import type { CallOptions } from '../../../ports/key_wrapper.js'
 import type { HsmAnswer, HsmRequest } from './shared/messages.js'
 
+/** Given for a reason, since without one Node makes an error with a stack at every call. */
+const WOKEN = 'woken'
+
 /** More calls than this do not wait. */
 export const MAX_WAITING_CALLS = 256
 
@@ -64,16 +67,22 @@ export class CallQueue {
     if (this.#waiting.length >= MAX_WAITING_CALLS) {
       throw new KmsError('ERR_QUEUE_FULL', `${MAX_WAITING_CALLS} calls wait for the HSM process already`)
     }
-    const settled = new AbortController()
+    const wake = new AbortController()
+    const stopWaiting = (): void => wake.abort(WOKEN)
+    signal?.addEventListener('abort', stopWaiting, { once: true })
+    let isSettled = false
     try {
       return await new Promise((resolve, reject) => {
         const call: Call = { id: ++this.#lastId, resolve, reject, isAbandoned: false }
         this.#waiting.push({ call, request })
-        const stop = signal === undefined ? settled.signal : AbortSignal.any([settled.signal, signal])
-        void this.#clock.sleep(leftMs, stop).then(() => this.#leave(call))
+        void this.#clock.sleep(leftMs, wake.signal).then(() => {
+          if (!isSettled) this.#leave(call)
+        })
       })
     } finally {
-      settled.abort()
+      isSettled = true
+      signal?.removeEventListener('abort', stopWaiting)
+      stopWaiting()
     }
   }
 

@@ -19,6 +19,9 @@ import { keyIdOfKek, Pkcs11KeyWrapper } from './wrapper.js'
 /** An operator who runs a command waits longer than kube-apiserver does. */
 const COMMAND_TIMEOUT_MS = 15_000
 
+/** So that three nodes fit into the 16 sessions of a YubiHSM. */
+const PARALLEL_CALLS = 4
+
 /** @param entry The compiled entry of the HSM process, for those who run the sources uncompiled. */
 export function pkcs11Backend(entry: URL): Backend<Pkcs11Settings> {
   return {
@@ -127,6 +130,7 @@ function hostOf(section: Pkcs11Settings, place: TokenPlace, deps: BackendDeps, e
       key: keyQueryOf(section),
       mechanism: section.mechanism ?? 'auto',
       allowWeakKey: section.allowWeakKey ?? [],
+      parallelCalls: section.parallelCalls ?? PARALLEL_CALLS,
     },
     pinPath,
     entry,

@@ -126,6 +126,14 @@ export const settings = z
       .describe(
         'Attributes in which the KEK may differ from what a KEK should be, such as [CKA_EXTRACTABLE]. `kmsplugin check` shows which do.',
       ),
+    parallelCalls: z
+      .int()
+      .min(1)
+      .max(64)
+      .optional()
+      .describe(
+        'How many calls each token works on at once, 4 by default. More where many values are opened that need an unwrap each, on an HSM that is slow but does many at once. Each takes a session at the token and 10 MB of memory.',
+      ),
     tokens: z
       .array(member)
       .min(1, 'must name at least one token')

@@ -6,8 +6,6 @@ import type { Job } from './jobs.js'
 import type { Known } from './sealer.js'
 import type { FromThread, ThreadData, ToThread } from './thread_messages.js'
 
-/** Sessions at the token, and calls that it works on at once. */
-const THREADS = 4
 /** Before a thread that failed is tried again; doubled from the first to the last. */
 const FIRST_PAUSE_MS = 1000
 const MAX_PAUSE_MS = 60_000
@@ -116,7 +114,7 @@ export class Roster {
       post(worker, { type: 'move', slot })
     }
     if (!this.#hasHired) return
-    for (let i = this.threads.length; i < THREADS; i++) {
+    for (let i = this.threads.length; i < this.#target.parallelCalls; i++) {
       this.#starting += 1
       this.#hire({ target: this.#target, slot })
     }

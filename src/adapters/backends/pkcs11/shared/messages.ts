@@ -157,6 +157,8 @@ export interface HsmTarget {
   readonly key: KeyQuery
   readonly mechanism: MechanismName | 'auto'
   readonly allowWeakKey: readonly WeaknessName[]
+  /** Calls that the token works on at once, each in a thread with a session of its own. */
+  readonly parallelCalls: number
 }
 
 /** Leave to try the PIN once, if it has none of the `refused` fingerprints. */
