@@ -2,6 +2,7 @@
 import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
 import type { WrappedDek } from '../ports/key_wrapper.js'
 import type { CipherSuite } from './cipher_suite.js'
+import { nameOfWrapped } from './wrapped_name.js'
 
 /** Length of the commitment: 256 bits, so that finding two keys for one value costs 2^128. */
 export const COMMITMENT_BYTES = 32
@@ -21,6 +22,8 @@ export interface ValueKeys {
 
 export class Dek {
   readonly wrapped: WrappedDek
+  /** Of `wrapped`: see {@link nameOfWrapped}. Each seal asks for it. */
+  readonly name: string
   /** On `Clock.nowMs`. */
   readonly createdAtMs: number
   readonly #key: KeyObject
@@ -31,6 +34,7 @@ export class Dek {
   constructor(raw: Uint8Array, wrapped: WrappedDek, createdAtMs: number) {
     this.#key = createSecretKey(raw)
     this.wrapped = wrapped
+    this.name = nameOfWrapped(wrapped)
     this.createdAtMs = createdAtMs
   }
 
