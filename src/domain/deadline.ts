@@ -28,11 +28,7 @@ export async function withDeadline<T>(
     if (done.signal.aborted) return
     controller.abort(deadlineExceeded())
   })
-  const options: CallOptions = {
-    deadlineMs: effectiveMs,
-    signal: controller.signal,
-    ...(outer.uid === undefined ? {} : { uid: outer.uid }),
-  }
+  const options: CallOptions = { deadlineMs: effectiveMs, signal: controller.signal, uid: outer.uid }
   try {
     if (effectiveMs <= clock.nowMs()) throw deadlineExceeded()
     return await untilAborted(controller.signal, async () => work(options))

@@ -38,7 +38,10 @@ describe('the pool', () => {
 
   test('sets as many bits as it does not set', () => {
     const pool = new RandomPool(4096)
-    const bits = [...pool.take(4096)].reduce((sum, byte) => sum + byte.toString(2).replaceAll('0', '').length, 0)
+    const bits = [...pool.take(4096)].reduce(
+      (sum, byte) => sum + byte.toString(2).replaceAll('0', '').length,
+      0,
+    )
     // 32,768 fair coins stray by 2,000 once in 2^350 runs.
     expect(Math.abs(bits - 16_384)).toBeLessThan(2000)
   })
