@@ -67,6 +67,7 @@ export class Dek {
       wipe: () => okm.fill(0),
     }
   }
+
   /** Made once: it is the same for every value. */
   #infoOf({ id }: CipherSuite): Uint8Array {
     const made =

@@ -18,7 +18,7 @@ export interface UnaryDeps {
   readonly clock: Clock
   readonly logger: Logger
   readonly metrics: Metrics
-  /** Also logs each success of a frequent operation. */
+  /** Logs each success at level info, however many there are. */
   readonly logAll: boolean
 }
 
