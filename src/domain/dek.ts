@@ -1,7 +1,9 @@
 /** One unwrapped DEK, ready for use, together with the wrapped form that stands in the envelopes under it. */
-import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
+import { createSecretKey, type KeyObject } from 'node:crypto'
 import type { WrappedDek } from '../ports/key_wrapper.js'
 import type { CipherSuite } from './cipher_suite.js'
+import { hkdfSha512 } from './hkdf.js'
+import { nameOfWrapped } from './wrapped_name.js'
 
 /** Length of the commitment: 256 bits, so that finding two keys for one value costs 2^128. */
 export const COMMITMENT_BYTES = 32
@@ -21,9 +23,12 @@ export interface ValueKeys {
 
 export class Dek {
   readonly wrapped: WrappedDek
+  /** Of `wrapped`: see {@link nameOfWrapped}. Each seal asks for it. */
+  readonly name: string
   /** On `Clock.nowMs`. */
   readonly createdAtMs: number
   readonly #key: KeyObject
+  readonly #infos = new Map<number, Uint8Array>()
   #seals = 0
   #sealedBytes = 0
 
@@ -31,6 +36,7 @@ export class Dek {
   constructor(raw: Uint8Array, wrapped: WrappedDek, createdAtMs: number) {
     this.#key = createSecretKey(raw)
     this.wrapped = wrapped
+    this.name = nameOfWrapped(wrapped)
     this.createdAtMs = createdAtMs
   }
 
@@ -54,12 +60,20 @@ export class Dek {
    * DEK never gives two suites related keys, and the commitment binds both.
    */
   deriveValueKeys(suite: CipherSuite, salt: Uint8Array): ValueKeys {
-    const info = Buffer.concat([INFO_PREFIX, Buffer.of(suite.id), Buffer.from(this.wrapped.keyId, 'ascii')])
-    const okm = new Uint8Array(hkdfSync('sha512', this.#key, salt, info, suite.keyBytes + COMMITMENT_BYTES))
+    const okm = hkdfSha512(this.#key, salt, this.#infoOf(suite), suite.keyBytes + COMMITMENT_BYTES)
     return {
       key: okm.subarray(0, suite.keyBytes),
       commitment: okm.subarray(suite.keyBytes),
       wipe: () => okm.fill(0),
     }
+  }
+
+  /** Made once: it is the same for every value. */
+  #infoOf({ id }: CipherSuite): Uint8Array {
+    const made =
+      this.#infos.get(id) ??
+      Buffer.concat([INFO_PREFIX, Buffer.of(id), Buffer.from(this.wrapped.keyId, 'ascii')])
+    this.#infos.set(id, made)
+    return made
   }
 }

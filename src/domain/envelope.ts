@@ -1,5 +1,5 @@
 /** Sealing a value under a DEK and opening it again: the only place that draws salts and IVs. */
-import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import { KmsError } from '../ports/errors.js'
 import type { DescribeEnvelope } from '../ports/operations.js'
 import type { CipherSuite } from './cipher_suite.js'
@@ -11,6 +11,10 @@ import {
   PLAINTEXT_MAX_BYTES,
   type Envelope,
 } from './envelope_format.js'
+import { RandomPool } from './random_pool.js'
+
+/** Of salts and IVs: both are public, and one draw of many costs what one of few does. */
+const publicRandom = new RandomPool(4096)
 
 /**
  * Seals `plaintext` (0 to 1 MiB; the caller keeps and wipes it) into an envelope of its own.
@@ -21,9 +25,8 @@ export function sealEnvelope(dek: Dek, suite: CipherSuite, plaintext: Uint8Array
   if (plaintext.length > PLAINTEXT_MAX_BYTES) {
     throw new KmsError('ERR_REQUEST_TOO_LARGE', `a value has at most ${PLAINTEXT_MAX_BYTES} bytes`)
   }
-  const random = randomBytes(SALT_BYTES + suite.ivBytes)
-  const salt = random.subarray(0, SALT_BYTES)
-  const iv = random.subarray(SALT_BYTES)
+  const salt = publicRandom.take(SALT_BYTES)
+  const iv = publicRandom.take(suite.ivBytes)
   const keys = dek.deriveValueKeys(suite, salt)
   try {
     const { commitment } = keys

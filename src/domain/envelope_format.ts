@@ -95,12 +95,18 @@ export function parseEnvelope(bytes: Uint8Array): Envelope {
     return buffer.subarray(at - length, at)
   }
 
+  const takeByte = (field: string): number => {
+    if (at >= buffer.length) throw malformed(`it ends inside the ${field}`)
+    at += 1
+    return buffer.readUInt8(at - 1)
+  }
+
   if (!take(MAGIC.length, 'magic').equals(MAGIC)) throw malformed('it does not start with our magic bytes')
-  const version = take(1, 'format version').readUInt8()
+  const version = takeByte('format version')
   if (version !== FORMAT_VERSION) throw malformed(`format version ${version} is not ${FORMAT_VERSION}`)
-  const suite = suiteOfId(take(1, 'suite').readUInt8())
+  const suite = suiteOfId(takeByte('suite'))
   if (suite === undefined) throw malformed('its suite is unknown')
-  const keyIdBytes = take(take(1, 'key id length').readUInt8(), 'key id')
+  const keyIdBytes = take(takeByte('key id length'), 'key id')
   // latin1 keeps bytes apart that ASCII decoding would fold onto each other.
   const keyId = keyIdBytes.toString('latin1')
   if (!isKeyId(keyId)) throw malformed('its key id has another form')

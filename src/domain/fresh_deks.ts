@@ -18,6 +18,11 @@ export class FreshDeks implements SealingDeks {
     this.#publication = publication
   }
 
+  /** None: each value has its own. */
+  held(): undefined {
+    return undefined
+  }
+
   async forSealing(plaintextBytes: number, options: CallOptions): Promise<Dek> {
     for (let attempt = 0; attempt < MAX_TRIES; attempt += 1) {
       const dek = await this.#makePublished(options)

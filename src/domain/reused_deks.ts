@@ -41,18 +41,18 @@ export class ReusedDeks implements SealingDeks {
     this.#renewal = new SingleFlight(clock, timeoutMs)
   }
 
+  held(plaintextBytes: number): Dek | undefined {
+    return this.#take(plaintextBytes)
+  }
+
   async forSealing(plaintextBytes: number, options: CallOptions): Promise<Dek> {
     if (plaintextBytes > this.#policy.maxBytes) {
       throw new KmsError('ERR_REQUEST_TOO_LARGE', 'the value alone is larger than envelope.dekMaxBytes')
     }
     // More than one turn only when others use up a new DEK before this request gets to it.
     for (;;) {
-      const dek = this.#publication.dek
-      if (dek !== undefined && this.#mayStillSeal(dek, plaintextBytes)) {
-        dek.countSeal(plaintextBytes)
-        this.#metrics.dekSeals(dek.seals)
-        return dek
-      }
+      const dek = this.#take(plaintextBytes)
+      if (dek !== undefined) return dek
       await this.renew(options)
     }
   }
@@ -62,6 +62,15 @@ export class ReusedDeks implements SealingDeks {
       this.#publication.publish(await this.#maker.make(flight))
       return undefined
     })
+  }
+
+  /** The published DEK, counted, while it is within its bounds. */
+  #take(plaintextBytes: number): Dek | undefined {
+    const { dek } = this.#publication
+    if (dek === undefined || !this.#mayStillSeal(dek, plaintextBytes)) return undefined
+    dek.countSeal(plaintextBytes)
+    this.#metrics.dekSeals(dek.seals)
+    return dek
   }
 
   #mayStillSeal(dek: Dek, plaintextBytes: number): boolean {

@@ -15,14 +15,14 @@ export interface WrappedDek {
   readonly bytes: Uint8Array
 }
 
-/** What travels with every call that may leave the process. */
+/** What travels with every call that may leave the process. Hand it on as it is: a copy by `...` may lack the signal. */
 export interface CallOptions {
   /** The moment on `Clock.nowMs` after which nobody wants the answer. */
   readonly deadlineMs: number
   /** Aborts when the caller goes away or the deadline passes. */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /** The request's UID from kube-apiserver, for log correlation only. */
-  readonly uid?: string
+  readonly uid?: string | undefined
 }
 
 /** Whether a wrapper's KEK made a key id; `unknown` until the wrapper has seen its KEK, or where only an unwrap tells. */

@@ -4,8 +4,12 @@
  */
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>
 
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
 /** Structured log. Each call is one line; it never throws and never waits. */
 export interface Logger {
+  /** Whether lines of this level are written: where not, what only they need is not worth making. */
+  isEnabled(level: LogLevel): boolean
   debug(text: string, fields?: LogFields): void
   info(text: string, fields?: LogFields): void
   warn(text: string, fields?: LogFields): void
@@ -13,4 +17,4 @@ export interface Logger {
 }
 
 /** Drops everything. */
-export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} }
+export const silentLogger: Logger = { isEnabled: () => false, debug() {}, info() {}, warn() {}, error() {} }

@@ -91,6 +91,24 @@ describe('bytes', () => {
   })
 })
 
+test('a DEK at hand seals without a timer and without a call, and is counted all the same', async () => {
+  const core = await buildProvedCore({ dekMaxSeals: 3 })
+  const first = dekOf((await core.encrypt(Buffer.alloc(32))).ciphertext)
+  const before = core.primary.totalCalls
+  let sleeps = 0
+  const sleep = core.clock.sleep.bind(core.clock)
+  core.clock.sleep = async (delayMs, signal) => {
+    sleeps += 1
+    return sleep(delayMs, signal)
+  }
+  expect([await seal(core), await seal(core)]).toEqual([first, first])
+  expect([sleeps, core.primary.totalCalls - before]).toEqual([0, 0])
+  expect(core.publication.dek?.seals).toBe(3)
+  expect(await seal(core)).not.toBe(first)
+  expect(sleeps).toBeGreaterThan(0)
+  expect(core.metrics.events.dekSeals.map(([seals]) => seals)).toEqual([0, 1, 2, 3, 0, 1])
+})
+
 test('in any mix of requests, delays and pauses all three bounds hold and no request fails', async () => {
   const bursts = fc.array(
     fc.record({

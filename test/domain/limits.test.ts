@@ -165,6 +165,19 @@ describe('withDeadline', () => {
     expect(clock.sleepers).toBe(0)
   })
 
+  test('it makes no error for work that ends in time', async () => {
+    const clock = new ManualClock()
+    const slept: (AbortSignal | undefined)[] = []
+    const sleep = clock.sleep.bind(clock)
+    clock.sleep = async (delayMs, signal) => {
+      slept.push(signal)
+      return sleep(delayMs, signal)
+    }
+    await withDeadline(clock, 5000, {}, async () => Promise.resolve())
+    expect(slept.map((signal) => signal?.aborted)).toEqual([true])
+    expect(slept[0]?.reason).not.toBeInstanceOf(Error)
+  })
+
   test('the earlier of both deadlines is passed on', async () => {
     const clock = new ManualClock()
     const seen: number[] = []

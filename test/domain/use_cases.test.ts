@@ -67,6 +67,7 @@ describe('encrypt', () => {
     const core = await buildProvedCore()
     const forSealing = core.sealing.forSealing.bind(core.sealing)
     let rotations = 1
+    core.sealing.held = () => undefined
     core.sealing.forSealing = async (bytes, options) => {
       const dek = await forSealing(bytes, options)
       if (rotations === 0) return dek
@@ -79,6 +80,15 @@ describe('encrypt', () => {
     expect(keyId).toBe(core.service.status().keyId)
     expect(Buffer.from(dissect(ciphertext)!.keyId).toString()).toBe(keyId)
     rotations = Infinity
+    expect(await outcomeOf(core.encrypt(Buffer.from('value')))).toBe('ERR_BACKEND_RESPONSE')
+  })
+
+  test('nor does one that was at hand', async () => {
+    const core = await buildProvedCore()
+    const stale = core.publication.dek
+    core.primary.rotate()
+    await core.probe.once()
+    core.sealing.held = () => stale
     expect(await outcomeOf(core.encrypt(Buffer.from('value')))).toBe('ERR_BACKEND_RESPONSE')
   })
 

@@ -1,14 +1,20 @@
 /** Keeps every log line for a test to read. */
-import type { LogFields, Logger } from '../../src/ports/logger.js'
+import type { LogFields, Logger, LogLevel } from '../../src/ports/logger.js'
 
 export interface LogLine {
-  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  readonly level: LogLevel
   readonly text: string
   readonly fields: LogFields
 }
 
 export class RecordingLogger implements Logger {
   readonly lines: LogLine[] = []
+  /** Levels that a test switches off. */
+  readonly off = new Set<LogLevel>()
+
+  isEnabled(level: LogLevel): boolean {
+    return !this.off.has(level)
+  }
 
   debug(text: string, fields: LogFields = {}): void {
     this.lines.push({ level: 'debug', text, fields })

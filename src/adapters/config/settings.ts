@@ -190,13 +190,13 @@ export const settings: Table = {
     level: {
       form: oneOf('trace', 'debug', 'info', 'warn', 'error'),
       fallback: 'info',
-      meaning: 'The least level that is logged. `debug` shows every request and every call to the backend.',
+      meaning: 'The least level that is logged. `debug` shows requests and every call to the backend.',
     },
     allValues: {
       form: bool,
       fallback: false,
       meaning:
-        'Log every answered request at level info. Else a success is logged at info only where it is rare (Encrypt on v2), and at debug elsewhere; failures always are. Keys, PINs and plaintext are never logged, whatever stands here.',
+        'Log every answered request at level info. Else a success is logged at info only where it is rare (Encrypt on v2), and at debug elsewhere, at most 10 of an operation a second: the next line says in `unlogged` how many were left out. Failures always are. Keys, PINs and plaintext are never logged, whatever stands here.',
     },
   },
 }

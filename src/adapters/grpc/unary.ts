@@ -9,14 +9,16 @@ import { asKmsError, errorCodes, KmsError, type KmsErrorCode } from '../../ports
 import type { CallOptions } from '../../ports/key_wrapper.js'
 import type { LogFields, Logger } from '../../ports/logger.js'
 import type { ApiOperation, ApiVersion, Metrics, Outcome } from '../../ports/metrics.js'
+import { OptionsOfCall } from './options_of_call.js'
 import { malformedRequest } from './protocol.js'
 import { wireErrors } from './status.js'
+import { SuccessLog } from './success_log.js'
 
 export interface UnaryDeps {
   readonly clock: Clock
   readonly logger: Logger
   readonly metrics: Metrics
-  /** Also logs each success of a frequent operation. */
+  /** Logs each success at level info, however many there are. */
   readonly logAll: boolean
 }
 
@@ -41,42 +43,39 @@ export function unary<Request, Response>(
   deps: UnaryDeps,
   method: UnaryMethod<Request, Response>,
 ): handleUnaryCall<Request, Response> {
+  const isShown = method.notable === true || deps.logAll
+  const successes = new SuccessLog(deps.logger, { level: isShown ? 'info' : 'debug', all: deps.logAll })
   return (call, callback) => {
-    answer(deps, method, call, callback).catch(() => callback(onWire('ERR_INTERNAL')))
+    answer(deps, method, successes, call, callback).catch(() => callback(onWire('ERR_INTERNAL')))
   }
 }
 
 async function answer<Request, Response>(
   deps: UnaryDeps,
   method: UnaryMethod<Request, Response>,
+  successes: SuccessLog,
   call: ServerUnaryCall<Request, Response>,
   callback: sendUnaryData<Response>,
 ): Promise<void> {
-  const { clock } = deps
-  const startMs = clock.nowMs()
-  const gone = new AbortController()
-  call.on('cancelled', () =>
-    gone.abort(new KmsError('ERR_CANCELLED', 'the caller cancelled or its deadline passed')),
-  )
-  const fields: Record<string, LogFields[string]> = {}
+  const startMs = deps.clock.nowMs()
+  let options: OptionsOfCall | undefined
+  let fields: LogFields | undefined
   let error: KmsError | undefined
   let response: Response | undefined
   try {
     if ((call.request as unknown) === malformedRequest) {
       throw new KmsError('ERR_INVALID_REQUEST', 'the bytes of the request are no message of this method')
     }
-    const uid = uidOf(method, call.request)
-    if (uid !== undefined) fields['uid'] = uid
-    const options: CallOptions = {
-      deadlineMs: startMs + remainingMs(call.getDeadline()),
-      signal: gone.signal,
-      ...(uid === undefined ? {} : { uid }),
-    }
-    response = await method.handle(call.request, options, (more) => Object.assign(fields, more))
+    const deadlineMs = startMs + remainingMs(call.getDeadline())
+    options = new OptionsOfCall(call, deadlineMs, uidOf(method, call.request))
+    response = await method.handle(call.request, options, (more) => {
+      fields = fields === undefined ? more : { ...fields, ...more }
+    })
   } catch (thrown) {
     error = asKmsError(thrown)
   }
-  report(deps, method, fields, error, clock.nowMs() - startMs)
+  options?.answered()
+  report(deps, method, successes, { startMs, uid: options?.uid, fields, error })
   if (error === undefined) {
     callback(null, response)
     return
@@ -102,28 +101,36 @@ function remainingMs(deadline: Date | number): number {
   return Math.max(0, Number(deadline) - Date.now())
 }
 
+interface Answered {
+  readonly startMs: number
+  readonly uid: string | undefined
+  readonly fields: LogFields | undefined
+  readonly error: KmsError | undefined
+}
+
 function report(
-  { logger, metrics, logAll }: UnaryDeps,
-  method: UnaryMethod<never, unknown>,
-  fields: LogFields,
-  error: KmsError | undefined,
-  durationMs: number,
+  { clock, logger, metrics }: UnaryDeps,
+  { api, operation }: UnaryMethod<never, unknown>,
+  successes: SuccessLog,
+  { startMs, uid, fields, error }: Answered,
 ): void {
+  const nowMs = clock.nowMs()
+  const spentMs = nowMs - startMs
   const outcome: Outcome = error?.code ?? 'OK'
-  metrics.requestFinished(method.api, method.operation, outcome, durationMs / 1000)
-  const line: LogFields = {
-    api: method.api,
-    operation: method.operation,
+  metrics.requestFinished(api, operation, outcome, spentMs / 1000)
+  const line = (): LogFields => ({
+    api,
+    operation,
     outcome,
-    durationMs: Math.round(durationMs * 1000) / 1000,
+    durationMs: Math.round(spentMs * 1000) / 1000,
+    ...(uid === undefined ? {} : { uid }),
     ...fields,
-  }
+  })
   if (error === undefined) {
-    if (method.notable === true || logAll) logger.info('request answered', line)
-    else logger.debug('request answered', line)
+    successes.note(nowMs, line)
     return
   }
-  const failure: LogFields = { ...line, fault: error.fault, reason: error.message }
+  const failure: LogFields = { ...line(), fault: error.fault, reason: error.message }
   if (errorCodes[error.code].fault === 'plugin') logger.error('request failed', failure)
   else logger.warn('request failed', failure)
 }

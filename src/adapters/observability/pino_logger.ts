@@ -8,7 +8,7 @@ import { createRequire } from 'node:module'
 import { pino, stdTimeFunctions } from 'pino'
 import type { DestinationStream } from 'pino'
 import type { LogConfig } from '../../ports/config.js'
-import type { LogFields, Logger } from '../../ports/logger.js'
+import type { LogFields, Logger, LogLevel } from '../../ports/logger.js'
 import { LineWriter } from './line_writer.js'
 
 /** A logger that also says what it lost and can be emptied before the process ends. */
@@ -42,7 +42,7 @@ export function createPinoLogger({ level, pretty, fd }: PinoLoggerOptions): Pino
   const shown = pretty ? escapeControls : (text: string) => text
   let failed = 0
 
-  const writerAt = (at: 'debug' | 'info' | 'warn' | 'error') => (text: string, fields?: LogFields) => {
+  const writerAt = (at: LogLevel) => (text: string, fields?: LogFields) => {
     if (!log.isLevelEnabled(at)) return
     try {
       log[at](scalarsOf(fields, shown), typeof text === 'string' ? shown(text) : DROPPED)
@@ -51,6 +51,7 @@ export function createPinoLogger({ level, pretty, fd }: PinoLoggerOptions): Pino
     }
   }
   return {
+    isEnabled: (at) => log.isLevelEnabled(at),
     debug: writerAt('debug'),
     info: writerAt('info'),
     warn: writerAt('warn'),

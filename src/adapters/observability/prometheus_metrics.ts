@@ -6,11 +6,13 @@
  */
 import { createHash } from 'node:crypto'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
-import { errorCodes } from '../../ports/errors.js'
-import type { Metrics, Outcome } from '../../ports/metrics.js'
+import type { Metrics } from '../../ports/metrics.js'
 import { beside } from './beside.js'
+import { codeOf, finite, settings, type Row } from './instruments.js'
 import { ownMetrics, processMetrics } from './metrics_table.js'
 import type { PeerMetrics } from './peer_metrics/peer.js'
+import { countRequests } from './request_metrics.js'
+import { TallyCounter } from './tallies.js'
 
 /** The port, and what /metrics answers. */
 export interface PrometheusMetrics extends Metrics {
@@ -42,11 +44,10 @@ export function createPrometheusMetrics(options: PrometheusMetricsOptions): Prom
   const histogram = <L extends string>(row: Row<L> & { buckets: readonly number[] }) =>
     new Histogram({ ...settings(registry, row), buckets: [...row.buckets] })
 
-  const requests = counter(ownMetrics.requests)
-  const requestSeconds = histogram(ownMetrics.requestSeconds)
+  const requestFinished = countRequests(registry)
   const backendCalls = counter(ownMetrics.backendCalls)
   const backendCallSeconds = histogram(ownMetrics.backendCallSeconds)
-  const dekCacheLookups = counter(ownMetrics.dekCacheLookups)
+  const dekCacheLookups = new TallyCounter(settings(registry, ownMetrics.dekCacheLookups))
   const foreignDecrypts = counter(ownMetrics.foreignDecrypts)
   const foreignLastDecrypt = gauge(ownMetrics.foreignLastDecrypt)
   const dekCacheSize = gauge(ownMetrics.dekCacheSize)
@@ -64,29 +65,22 @@ export function createPrometheusMetrics(options: PrometheusMetricsOptions): Prom
   const logLinesDropped = counter(ownMetrics.logLinesDropped)
   registerProcessMetrics(registry)
 
-  dekCacheLookups.inc({ result: 'hit' }, 0)
-  dekCacheLookups.inc({ result: 'miss' }, 0)
+  const lookups = {
+    hit: dekCacheLookups.series({ result: 'hit' }),
+    miss: dekCacheLookups.series({ result: 'miss' }),
+  }
   for (const format of options.foreignFormats ?? []) {
     foreignDecrypts.inc({ format, code: 'OK' }, 0)
     foreignLastDecrypt.set({ format }, 0)
   }
-  const seenOperations = new Set<string>()
 
   const own: Metrics = {
-    requestFinished(api, operation, outcome, seconds) {
-      if (!seenOperations.has(api + operation)) {
-        // increase() sees a step from 0 to 1, but no series that begins at 1; and one damaged value is one too many.
-        for (const code of codes) requests.inc({ api, operation, code }, 0)
-        seenOperations.add(api + operation)
-      }
-      requests.inc({ api, operation, code: codeOf(outcome) })
-      requestSeconds.observe({ api, operation }, finite(seconds))
-    },
+    requestFinished,
     backendCallFinished(key, operation, outcome, seconds) {
       backendCalls.inc({ key, operation, code: codeOf(outcome) })
       backendCallSeconds.observe({ key, operation }, finite(seconds))
     },
-    dekCacheLookup: (result) => dekCacheLookups.inc({ result }),
+    dekCacheLookup: (result) => void (lookups[result].count += 1),
     foreignDecoded(format, outcome) {
       foreignDecrypts.inc({ format, code: codeOf(outcome) })
       foreignLastDecrypt.setToCurrentTime({ format })
@@ -128,27 +122,6 @@ export function createPrometheusMetrics(options: PrometheusMetricsOptions): Prom
 /** As `getHash` of k8s.io/apiserver pkg/storage/value/encrypt/envelope/metrics/metrics.go. */
 function hashOf(keyId: string): string {
   return `sha256:${createHash('sha256').update(keyId).digest('hex')}`
-}
-
-const codes: readonly string[] = ['OK', ...Object.keys(errorCodes)]
-
-function codeOf(outcome: Outcome): string {
-  return codes.includes(outcome) ? outcome : 'ERR_INTERNAL'
-}
-
-/** prom-client throws at NaN and, for counters, below 0. */
-function finite(value: number): number {
-  return Number.isFinite(value) && value > 0 ? value : 0
-}
-
-function settings<L extends string>(registry: Registry, row: Row<L>) {
-  return { name: row.name, help: row.meaning, labelNames: row.labels, registers: [registry] }
-}
-
-interface Row<L extends string> {
-  readonly name: string
-  readonly meaning: string
-  readonly labels: readonly L[]
 }
 
 /** prom-client registers its default metrics all or none: it does so aside, and the chosen ones are taken over. */

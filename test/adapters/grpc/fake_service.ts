@@ -41,6 +41,8 @@ export class TestServer {
   readonly service = new FakeService()
   readonly logger = new RecordingLogger()
   readonly metrics = new RecordingMetrics()
+  /** `log.allValues`. */
+  logAll = false
   readonly #servers: GrpcServer[] = []
   readonly #clients: KmsClient[] = []
 
@@ -57,7 +59,7 @@ export class TestServer {
         uid: process.getuid?.() ?? -1,
         ...options,
       },
-      { clock: createSystemClock(), logger: this.logger, metrics: this.metrics, logAll: false },
+      { clock: createSystemClock(), logger: this.logger, metrics: this.metrics, logAll: this.logAll },
     )
     this.#servers.push(server)
     return server
