@@ -1,5 +1,5 @@
 /** Sealing a value under a DEK and opening it again: the only place that draws salts and IVs. */
-import { timingSafeEqual } from 'node:crypto'
+import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { KmsError } from '../ports/errors.js'
 import type { DescribeEnvelope } from '../ports/operations.js'
 import type { CipherSuite } from './cipher_suite.js'
@@ -11,22 +11,20 @@ import {
   PLAINTEXT_MAX_BYTES,
   type Envelope,
 } from './envelope_format.js'
-import { RandomPool } from './random_pool.js'
-
-/** Of salts and IVs: both are public, and one draw of many costs what one of few does. */
-const publicRandom = new RandomPool(4096)
 
 /**
  * Seals `plaintext` (0 to 1 MiB; the caller keeps and wipes it) into an envelope of its own.
  *
- * Salt and IV are fresh random bytes and nobody's choice.
+ * Salt and IV are fresh random bytes and nobody's choice. They are drawn for each value: bytes drawn ahead would be
+ * handed out twice by a machine that goes back to a snapshot of its memory, and no key may meet an IV twice.
  */
 export function sealEnvelope(dek: Dek, suite: CipherSuite, plaintext: Uint8Array): Buffer {
   if (plaintext.length > PLAINTEXT_MAX_BYTES) {
     throw new KmsError('ERR_REQUEST_TOO_LARGE', `a value has at most ${PLAINTEXT_MAX_BYTES} bytes`)
   }
-  const salt = publicRandom.take(SALT_BYTES)
-  const iv = publicRandom.take(suite.ivBytes)
+  const random = randomBytes(SALT_BYTES + suite.ivBytes)
+  const salt = random.subarray(0, SALT_BYTES)
+  const iv = random.subarray(SALT_BYTES)
   const keys = dek.deriveValueKeys(suite, salt)
   try {
     const { commitment } = keys
