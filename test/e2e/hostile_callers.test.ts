@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { gzipSync } from 'node:zlib'
 import { constants } from 'node:http2'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -190,6 +191,37 @@ describe('a connection', () => {
       socket.write(bytes)
       await hungUp(socket)
     }
+  })
+})
+
+describe('the log', () => {
+  const own = sandboxPerTest()
+
+  test('has no byte of a header that is not readable, and nothing that is no JSON', async () => {
+    const plugin = await own.sandbox.serveLocal()
+    const socket = await dial(own.sandbox.socket)
+    socket.resume()
+    const fields = {
+      ':method': 'POST',
+      ':scheme': 'http',
+      ':path': STATUS,
+      ':authority': 'localhost',
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      'x-secret': 'QUOTED-\xe9',
+    }
+    const request = frame('headers', 4, 1, requestHeaders(fields))
+    socket.write(Buffer.concat([PREFACE, frame('settings', 0, 0, Buffer.alloc(0)), request]))
+    socket.write(frame('data', 1, 1, framed(Buffer.alloc(0))))
+    // Answered, so it was looked at.
+    await once(socket, 'data')
+    const good = own.connect()
+    await good.v2Status()
+    socket.destroy()
+    await plugin.stop()
+    expect(plugin.stderr()).not.toContain('QUOTED')
+    const lines = plugin.stderr().split('\n')
+    expect(lines.filter((line) => line !== '' && !line.startsWith('{'))).toEqual([])
   })
 })
 

@@ -5,11 +5,13 @@ import { KmsError } from '../../ports/errors.js'
 import type { KmsClient, RemoteStatus } from '../../ports/operations.js'
 import type { StatusResponse } from './messages_v2.js'
 import { kmsV2Service } from './protocol.js'
+import { silenceGrpc } from './quiet.js'
 
 /** kube-apiserver's default timeout of a call. */
 const TIMEOUT_MS = 3000
 
 export function createKmsClient(socket: string): KmsClient {
+  silenceGrpc()
   const { path, requestSerialize, responseDeserialize } = kmsV2Service.Status
   // grpc-js takes the path of the socket for the authority, which node:http2 refuses.
   const client = new Client(`unix://${absolute(socket)}`, credentials.createInsecure(), {

@@ -8,6 +8,7 @@ import { kmsV1beta1 } from './kms_v1beta1.js'
 import { kmsV2 } from './kms_v2.js'
 import { createListener } from './listener.js'
 import { kmsV1beta1Service, kmsV2Service } from './protocol.js'
+import { silenceGrpc } from './quiet.js'
 import { releaseLock, takeLock } from './socket_lock.js'
 import {
   lockPathOf,
@@ -71,6 +72,7 @@ export class GrpcServer {
   #stopped: Promise<void> | undefined
 
   constructor(service: KmsService, options: GrpcServerOptions, deps: UnaryDeps) {
+    silenceGrpc()
     this.#options = options
     this.#logger = deps.logger
     this.#server.addService(kmsV2Service, kmsV2(service, deps))
