@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
+import { isatty } from 'node:tty'
 import type { CliIo, CliServices, Served } from './adapters/cli/index.js'
 import type * as Container from './container.js'
 import type { Graph } from './container.js'
@@ -10,6 +11,7 @@ import type { Config } from './ports/config.js'
 import { asKmsError } from './ports/errors.js'
 import type { Host } from './ports/host.js'
 
+const LOG_FD = 2
 const EXIT_INTERNAL = 70
 const EXIT_CONFIG = 78
 
@@ -54,9 +56,19 @@ function harden(): void {
   } catch {
     // Not Linux, or no such right: the docs say to switch core files off as well.
   }
-  // A reader of our output that goes away must not end us.
-  process.stdout.on('error', () => undefined)
-  process.stderr.on('error', () => undefined)
+  outliveReaders('stdout')
+  outliveReaders('stderr')
+}
+
+/**
+ * A reader of our output that goes away must not end us. Node.js makes the stream when it is first asked for, which
+ * takes milliseconds that a start has no use for; so it is heard from then on.
+ */
+function outliveReaders(name: 'stdout' | 'stderr'): void {
+  const made = Object.getOwnPropertyDescriptor(process, name)
+  let stream: NodeJS.WriteStream | undefined
+  const get = () => (stream ??= (made?.get?.call(process) as NodeJS.WriteStream).on('error', () => undefined))
+  Object.defineProperty(process, name, { configurable: true, enumerable: true, get })
 }
 
 function describeHost(): Host {
@@ -69,8 +81,8 @@ function describeHost(): Host {
     pid: process.pid,
     uid: process.geteuid?.() ?? -1,
     env: process.env,
-    logFd: 2,
-    logIsTty: process.stderr.isTTY,
+    logFd: LOG_FD,
+    logIsTty: isatty(LOG_FD),
   }
 }
 
@@ -81,7 +93,7 @@ function makeIo(): CliIo {
     readStdin: async () => buffer(process.stdin),
     readFile: async (path) => readFile(path),
     env: process.env,
-    isTty: process.stdin.isTTY,
+    isTty: isatty(0),
   }
 }
 

@@ -2,13 +2,14 @@
  * What V8 made of the bundle, kept beside it so that the next start need not make it again: when is it believed?
  *
  * Rule: it is code. V8 compares its own version, its flags and the length of the source, and no more; so the file begins
- * with a digest over itself, the bundle and the Node.js that made it. It is never written while the plugin serves.
+ * with checksums of itself and the bundle, and the Node.js that made it. It is never written while the plugin serves.
  */
-import { createHash } from 'node:crypto'
 import { chmodSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { Script } from 'node:vm'
+import { crc32 } from 'node:zlib'
 
-const DIGEST_BYTES = 32
+/** Three CRC-32, against accidents: of the maker, the bundle and the data. A start has no time for a longer digest. */
+const CHECKSUM_BYTES = 12
 
 export interface Compiled {
   /** Its value is the function that esbuild's banner makes of the bundle. */
@@ -40,7 +41,7 @@ export function keep(bundle: string, script: Script): void {
   const data = script.createCachedData()
   const { mode } = statSync(bundle)
   const unfinished = `${cacheOf(bundle)}.new`
-  writeFileSync(unfinished, Buffer.concat([digestOf(readFileSync(bundle), data), data]))
+  writeFileSync(unfinished, Buffer.concat([checksumsOf(readFileSync(bundle), data), data]))
   chmodSync(unfinished, mode)
   renameSync(unfinished, cacheOf(bundle))
 }
@@ -48,15 +49,17 @@ export function keep(bundle: string, script: Script): void {
 function readCache(bundle: string, source: Buffer): Buffer | undefined {
   try {
     const file = readFileSync(cacheOf(bundle))
-    const data = file.subarray(DIGEST_BYTES)
-    return digestOf(source, data).equals(file.subarray(0, DIGEST_BYTES)) ? data : undefined
+    const data = file.subarray(CHECKSUM_BYTES)
+    return checksumsOf(source, data).equals(file.subarray(0, CHECKSUM_BYTES)) ? data : undefined
   } catch {
     return undefined
   }
 }
 
-function digestOf(source: Buffer, data: Buffer): Buffer {
+function checksumsOf(source: Buffer, data: Buffer): Buffer {
   const { version, arch, execPath } = process
   const maker = JSON.stringify([version, arch, statSync(execPath).size, source.length])
-  return createHash('sha256').update(maker).update(source).update(data).digest()
+  const sums = Buffer.alloc(CHECKSUM_BYTES)
+  for (const [index, bytes] of [maker, source, data].entries()) sums.writeUInt32BE(crc32(bytes), 4 * index)
+  return sums
 }
