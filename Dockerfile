@@ -17,7 +17,8 @@ RUN npm run build && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
 
 FROM node:24-bookworm-slim
 WORKDIR /app
-ENV NODE_ENV=production
+# The young generation of V8 at its smallest: half the memory after a load. The code cache below is for this flag.
+ENV NODE_ENV=production NODE_OPTIONS=--max-semi-space-size=1
 COPY --from=build /app/package.json ./
 # What is not in the bundle: the packages that a key or a terminal needs.
 COPY --from=build /app/node_modules ./node_modules

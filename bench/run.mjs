@@ -8,6 +8,7 @@ import { build, ensurePackages } from '../scripts/setup.mjs'
 import { SlowKms } from './lib/kms.mjs'
 import { Load } from './lib/load.mjs'
 import { killAll } from './lib/processes.mjs'
+import { ENV, makeCodeCache } from './lib/shipped.mjs'
 import { Subjects } from './lib/subjects.mjs'
 import { printGoals, printTable } from './report/terminal.mjs'
 
@@ -55,6 +56,7 @@ async function main() {
   const go = await findGo()
   const folder = mkdtempSync(join(tmpdir(), 'kms-bench-'))
   const results = { about: about(go), scenarios: {}, figures: {} }
+  makeCodeCache(program, ENV)
   const kms = await SlowKms.start(folder)
   const loads = [newLoad(go, folder), newLoad(go, folder)]
   try {
@@ -74,6 +76,7 @@ async function main() {
     }
   } finally {
     killAll()
+    makeCodeCache(program, {})
     rmSync(folder, { recursive: true, force: true })
   }
   printGoals(results)

@@ -5,6 +5,7 @@ import { Connection } from '../client/connection.mjs'
 import { callFrames } from '../client/frames.mjs'
 import { METHOD } from './kms_messages.mjs'
 import { CPU, Process, until } from './processes.mjs'
+import { ENV, FLAGS } from './shipped.mjs'
 
 const BENCH = resolve(import.meta.dirname, '..')
 
@@ -46,9 +47,8 @@ export class Subjects {
   /** A server of this folder: `null_echo`, `null_envelope`, or `every_call` with the address of the KMS. */
   async null(file, name, ...args) {
     const socket = join(this.#newFolder(), 'kms.sock')
-    return this.#ready(
-      new Subject(name, [process.execPath, join(BENCH, 'subjects', `${file}.mjs`), socket, ...args], socket),
-    )
+    const words = [process.execPath, ...FLAGS, join(BENCH, 'subjects', `${file}.mjs`), socket, ...args]
+    return this.#ready(new Subject(name, words, socket, { env: ENV }))
   }
 
   /** Another program that serves the socket in its first argument. */
@@ -70,7 +70,7 @@ export class Subjects {
     const whole = { server: { socket, ...server }, health: { address: '' }, ...config }
     writeFileSync(file, JSON.stringify(whole), { mode: 0o600 })
     const words = [process.execPath, ...flags, this.#program, 'serve', '--config', file]
-    return new Subject(name, words, socket, { env, cwd: folder })
+    return new Subject(name, words, socket, { env: { ...ENV, ...env }, cwd: folder })
   }
 
   async #ready(subject) {
