@@ -50,6 +50,8 @@ export async function build() {
       ...SHARED,
       entryPoints: { kmsplugin: 'src/main.ts' },
       outdir: 'dist',
+      // Each name is read and made at each start; a stack is read with the source map beside it.
+      minifyIdentifiers: true,
       // One expression: the function that Node.js makes of a CommonJS module. src/start/bundle.ts calls it.
       banner: { js: '(function (exports, require, module, __filename, __dirname) {' },
       footer: { js: '})' },

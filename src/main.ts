@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { isatty } from 'node:tty'
+import { setFlagsFromString } from 'node:v8'
 import type { CliIo, CliServices, Served } from './adapters/cli/index.js'
 import type * as Container from './container.js'
 import type { Graph } from './container.js'
@@ -157,6 +158,7 @@ async function serve(container: typeof Container, host: Host, served: Served): P
   })
   try {
     await plugin.start()
+    growHeapSlowly()
     return await ended
   } catch (error) {
     // A signal came while it waited for the socket.
@@ -166,6 +168,18 @@ async function serve(container: typeof Container, host: Host, served: Served): P
   } finally {
     logger.flush()
   }
+}
+
+/**
+ * V8 lets the heap grow to several times of what is in use before it looks for garbage. Half as much again is
+ * enough here: after a million calls that is 30 MB less, for some 5 % more time in the collector.
+ *
+ * Once the program is loaded: code caches are for the flags of V8, ours and the one that Node.js has of its own
+ * modules, and a start without that one takes 20 ms more. The size of the young generation is settled before any
+ * JavaScript runs: `--max-semi-space-size`, which the image and the unit set.
+ */
+function growHeapSlowly(): void {
+  setFlagsFromString('--heap-growing-percent=50')
 }
 
 /**

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 /** Of every subject, so that what is compared has the same heap. */
 export const ENV = { NODE_OPTIONS: '--max-semi-space-size=1' }
 
-/** What the program sets for itself, for subjects that do not (src/start/heap.ts). */
+/** What the program sets for itself, for subjects that do not (src/main.ts). */
 export const FLAGS = ['--heap-growing-percent=50']
 
 /** Makes the code cache beside the program for `env`; a build without one is measured as it is. */

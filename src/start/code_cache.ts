@@ -7,7 +7,6 @@
 import { chmodSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { Script } from 'node:vm'
 import { crc32 } from 'node:zlib'
-import { growHeapSlowly } from './heap.js'
 
 /** Three CRC-32, against accidents: of the maker, the bundle and the data. A start has no time for a longer digest. */
 const CHECKSUM_BYTES = 12
@@ -30,7 +29,6 @@ export function cacheOf(bundle: string): string {
  * @throws {Error} of the file system when the bundle itself cannot be read.
  */
 export function compile(bundle: string): Compiled {
-  growHeapSlowly()
   const source = readFileSync(bundle)
   const cachedData = readCache(bundle, source)
   // The bundle is ASCII, which takes the least memory as latin1.

@@ -11,6 +11,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
 import { bundle, run } from './bundle.js'
 import { cacheOf, compile, keep } from './code_cache.js'
 import { KmsCalls } from './kms_calls.js'
@@ -56,6 +57,8 @@ async function serveIn(temporary: string): Promise<void> {
   process.argv = [process.execPath, program, 'serve', '--config', config]
   run(script)
   await converse(socket, port)
+  // The cache is for the flags of a process that starts; once it serves, the program has the heap grow slowly.
+  setFlagsFromString('--heap-growing-percent=0')
   keep(bundle, script)
   process.kill(process.pid, 'SIGTERM')
 }

@@ -1,5 +1,6 @@
 /** The config file as the rest of the program sees it: load, print, explain. Knows no backend. */
 import { resolve } from 'node:path'
+import * as z from 'zod'
 import type { Config, ConfigProblem, ConfigResult, ConfigSource } from '../../ports/config.js'
 import type { FormatSchemas } from './decode.js'
 import { unknownKey } from './hints.js'
@@ -13,6 +14,9 @@ import { readProcessSettings } from './process_settings.js'
 import { readConfigFile } from './read_file.js'
 import { brokenRules } from './rules.js'
 import { sectionNames } from './settings.js'
+
+// Every schema reads a few values in the life of the process: it is not worth a function made for it from text.
+z.config({ jitless: true })
 
 /**
  * @param backends By name, what loads the zod schema of that backend's settings. Each is a strict object with

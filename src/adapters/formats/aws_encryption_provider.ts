@@ -19,9 +19,9 @@ const BLOB_START = [0x01, 0x02] as const
 const KEY_ARN = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key\//
 const KMS_NAME = /^(?:arn:aws[a-z-]*:kms:|alias\/)/
 
-const options = z.strictObject({})
+const options = () => z.strictObject({})
 
-export const awsEncryptionProvider: Format<z.infer<typeof options>> = {
+export const awsEncryptionProvider: Format<z.infer<ReturnType<typeof options>>> = {
   name: 'aws-encryption-provider',
   writtenBy: 'aws-encryption-provider',
   backends: ['aws'],

@@ -35,9 +35,9 @@ const TOLD = [
   { label: 'request id', name: `x-ms-request-id${DOMAIN}` },
 ] as const
 
-const options = z.strictObject({})
+const options = () => z.strictObject({})
 
-export const azureKubernetesKms: Format<z.infer<typeof options>> = {
+export const azureKubernetesKms: Format<z.infer<ReturnType<typeof options>>> = {
   name: 'azure-kubernetes-kms',
   writtenBy: "Azure's kubernetes-kms",
   // The same RSA key may have been brought to a token, which is then asked without the vault.

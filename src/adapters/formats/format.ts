@@ -27,8 +27,11 @@ export interface Format<Options> {
   readonly backends: readonly string[]
   /** Whether all, some or none of its values are protected against alteration. Not all: needs a permission, and warns. */
   readonly authenticated: 'all' | 'some' | 'none'
-  /** Its options, strict; each with `.describe()`. `format` itself is not among them. */
-  readonly options: z.ZodType<Options>
+  /**
+   * Makes the schema of its options, strict; each with `.describe()`. `format` itself is not among them. Made for those
+   * who list the format: the schemas of all would take milliseconds of every start.
+   */
+  readonly options: () => z.ZodType<Options>
   /** See {@link ForeignDecoder.recognize}. */
   recognize(value: StoredValue): Sign | undefined
   /** What a value that it recognizes says, in the order of the bytes; never throws. */
@@ -39,23 +42,28 @@ export interface Format<Options> {
 
 /** A format whose options were forgotten by the compiler: what the registration table holds. */
 export interface AnyFormat extends Omit<Format<never>, 'options' | 'plan'> {
+  /** Made when it is first asked for. */
   readonly options: z.ZodType
   /** @param options One entry of `decode`; it was validated by {@link options} before. */
   decoder(options: unknown, permission: Permission): ForeignDecoder
 }
 
 export function erased<Options>(format: Format<Options>): AnyFormat {
-  const { name, writtenBy, backends, authenticated, options } = format
+  const { name, writtenBy, backends, authenticated } = format
+  let schema: z.ZodType<Options> | undefined
+  const options = () => (schema ??= format.options())
   return {
     name,
     writtenBy,
     backends,
     authenticated,
-    options,
+    get options() {
+      return options()
+    },
     recognize: (value) => format.recognize(value),
     explain: (value) => format.explain(value),
     decoder: (given, permission) => {
-      const parsed = options.parse(given)
+      const parsed = options().parse(given)
       return {
         format: name,
         recognize: (value) => format.recognize(value),

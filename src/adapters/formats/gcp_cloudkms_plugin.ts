@@ -18,9 +18,9 @@ const FIELD_1 = 0x0a
 /** Cloud KMS makes none that is shorter than a nonce and a tag. */
 const MIN_BYTES = 28
 
-const options = z.strictObject({})
+const options = () => z.strictObject({})
 
-export const gcpCloudkmsPlugin: Format<z.infer<typeof options>> = {
+export const gcpCloudkmsPlugin: Format<z.infer<ReturnType<typeof options>>> = {
   name: 'gcp-cloudkms-plugin',
   writtenBy: "Google's k8s-cloudkms-plugin",
   backends: ['gcp'],

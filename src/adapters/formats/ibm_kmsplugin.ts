@@ -9,21 +9,22 @@ import { looksLikeIbmSecret, readIbmSecret, type IbmSecret } from './ibm_secret.
 import { decryptCbc, KUBE_DEK_BYTES, kubeDekIn } from './kube_dek_cbc.js'
 import { explainedBy, readOrRefuse } from './reading.js'
 
-const options = z.strictObject({
-  version: z
-    .int()
-    .min(0)
-    .max(2 ** 31 - 1)
-    .default(1)
-    .describe(
-      'KP_CONFIG.VERSION of the root key there: values of other versions belong to other entries under `keys`.',
-    ),
-  lengthBytes: z.int().min(1).max(8).default(4).describe('SERVER_CONFIG.NUM_LEN_BYTES there.'),
-})
+const options = () =>
+  z.strictObject({
+    version: z
+      .int()
+      .min(0)
+      .max(2 ** 31 - 1)
+      .default(1)
+      .describe(
+        'KP_CONFIG.VERSION of the root key there: values of other versions belong to other entries under `keys`.',
+      ),
+    lengthBytes: z.int().min(1).max(8).default(4).describe('SERVER_CONFIG.NUM_LEN_BYTES there.'),
+  })
 
 const NAME = 'ibm-kmsplugin'
 
-type IbmOptions = z.infer<typeof options>
+type IbmOptions = z.infer<ReturnType<typeof options>>
 
 export const ibmKmsplugin: Format<IbmOptions> = {
   name: NAME,

@@ -20,32 +20,33 @@ const RSA_BYTES: readonly number[] = [256, 384, 512]
 /** CKA_ID in hexadecimal; Eclipse allows 512 bytes. */
 const KEY_ID = /^(?:[0-9a-f]{2}){1,512}$/
 
-const options = z
-  .strictObject({
-    label: z
-      .string()
-      .min(1, 'must not be empty')
-      .optional()
-      .describe(
-        'What the other plugin called the key (`--p11-key-label`), where its CKA_LABEL is another today. Values of KMS v1 name their key by it.',
-      ),
-    macKeyLabel: z
-      .string()
-      .min(1, 'must not be empty')
-      .optional()
-      .describe('CKA_LABEL of the HMAC key of `aes-cbc` (`--p11-hmac-label`), on the same token.'),
-    macKeyId: z
-      .string()
-      .regex(/^(?:[0-9a-fA-F]{2}){1,128}$/, 'must be hexadecimal, two digits a byte')
-      .optional()
-      .describe('The same by its CKA_ID in hexadecimal (`--p11-hmac-id`).'),
-  })
-  .refine(({ macKeyLabel, macKeyId }) => macKeyLabel === undefined || macKeyId === undefined, {
-    path: ['macKeyId'],
-    message: 'names the HMAC key; leave out macKeyLabel',
-  })
+const options = () =>
+  z
+    .strictObject({
+      label: z
+        .string()
+        .min(1, 'must not be empty')
+        .optional()
+        .describe(
+          'What the other plugin called the key (`--p11-key-label`), where its CKA_LABEL is another today. Values of KMS v1 name their key by it.',
+        ),
+      macKeyLabel: z
+        .string()
+        .min(1, 'must not be empty')
+        .optional()
+        .describe('CKA_LABEL of the HMAC key of `aes-cbc` (`--p11-hmac-label`), on the same token.'),
+      macKeyId: z
+        .string()
+        .regex(/^(?:[0-9a-fA-F]{2}){1,128}$/, 'must be hexadecimal, two digits a byte')
+        .optional()
+        .describe('The same by its CKA_ID in hexadecimal (`--p11-hmac-id`).'),
+    })
+    .refine(({ macKeyLabel, macKeyId }) => macKeyLabel === undefined || macKeyId === undefined, {
+      path: ['macKeyId'],
+      message: 'names the HMAC key; leave out macKeyLabel',
+    })
 
-type Options = z.infer<typeof options>
+type Options = z.infer<ReturnType<typeof options>>
 
 export const k8sKmsPlugin: Format<Options> = {
   name: 'k8s-kms-plugin',

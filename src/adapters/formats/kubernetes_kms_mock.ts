@@ -20,27 +20,28 @@ const SHORT_NONCE_BYTES = 12
 const LONG_NONCE_BYTES = 16
 const SEED_BYTES = 32
 
-const options = z.strictObject({
-  label: z
-    .string()
-    .min(1, 'must not be empty')
-    .optional()
-    .describe(
-      'The key id of the values, which was the CKA_LABEL of the key, where its label is another today: kms-test.',
-    ),
-  nonceBytes: z
-    .literal([SHORT_NONCE_BYTES, LONG_NONCE_BYTES])
-    .optional()
-    .describe(
-      '`GCMIVLength` of crypto11, 12 or 16. By default what fits 32 bytes of plaintext, which is all that kube-apiserver has encrypted; else 16.',
-    ),
-  boundToKeyId: z
-    .boolean()
-    .optional()
-    .describe('`false` for the mock in memory, before it used PKCS#11: it bound nothing to its values.'),
-})
+const options = () =>
+  z.strictObject({
+    label: z
+      .string()
+      .min(1, 'must not be empty')
+      .optional()
+      .describe(
+        'The key id of the values, which was the CKA_LABEL of the key, where its label is another today: kms-test.',
+      ),
+    nonceBytes: z
+      .literal([SHORT_NONCE_BYTES, LONG_NONCE_BYTES])
+      .optional()
+      .describe(
+        '`GCMIVLength` of crypto11, 12 or 16. By default what fits 32 bytes of plaintext, which is all that kube-apiserver has encrypted; else 16.',
+      ),
+    boundToKeyId: z
+      .boolean()
+      .optional()
+      .describe('`false` for the mock in memory, before it used PKCS#11: it bound nothing to its values.'),
+  })
 
-type Options = z.infer<typeof options>
+type Options = z.infer<ReturnType<typeof options>>
 
 export const kubernetesKmsMock: Format<Options> = {
   name: 'kubernetes-kms-mock',

@@ -19,9 +19,9 @@ const TAG_BYTES = 16
 /** Of AES; the service makes 32. */
 const KEK_BYTES: readonly number[] = [32]
 
-const options = z.strictObject({})
+const options = () => z.strictObject({})
 
-export const kubernetesLocalKek: Format<z.infer<typeof options>> = {
+export const kubernetesLocalKek: Format<z.infer<ReturnType<typeof options>>> = {
   name: 'kubernetes-local-kek',
   writtenBy: 'a plugin on the LocalKEKService of kubernetes/kms',
   backends: ['aws', 'azure', 'gcp', 'ibm', 'kmip', 'local', 'okms', 'pkcs11', 'vault'],

@@ -24,9 +24,9 @@ interface OkmsKmipValue {
 
 const NAME = 'okms-kmip'
 
-const options = z.strictObject({})
+const options = () => z.strictObject({})
 
-export const okmsKmip: Format<z.infer<typeof options>> = {
+export const okmsKmip: Format<z.infer<ReturnType<typeof options>>> = {
   name: NAME,
   writtenBy: 'okms-k8s-encryption-provider of OVHcloud with --protocol kmip',
   backends: ['kmip'],

@@ -23,9 +23,9 @@ interface OkmsRestValue {
 
 const NAME = 'okms-rest'
 
-const options = z.strictObject({})
+const options = () => z.strictObject({})
 
-export const okmsRest: Format<z.infer<typeof options>> = {
+export const okmsRest: Format<z.infer<ReturnType<typeof options>>> = {
   name: NAME,
   writtenBy: 'okms-k8s-encryption-provider of OVHcloud with --protocol rest',
   backends: ['okms'],

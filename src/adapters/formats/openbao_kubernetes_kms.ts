@@ -32,13 +32,14 @@ function name(setting: string) {
     .describe(`\`${setting}\` of its configuration, to the letter.`)
 }
 
-const options = z.strictObject({
-  providerName: name('transit.keyIdScope.providerName'),
-  clusterId: name('transit.keyIdScope.clusterId'),
-  instanceId: name('openbao.instanceId'),
-  transitMountId: name('transit.keyIdScope.transitMountId'),
-  keyLineageId: name('transit.keyIdScope.keyLineageId'),
-})
+const options = () =>
+  z.strictObject({
+    providerName: name('transit.keyIdScope.providerName'),
+    clusterId: name('transit.keyIdScope.clusterId'),
+    instanceId: name('openbao.instanceId'),
+    transitMountId: name('transit.keyIdScope.transitMountId'),
+    keyLineageId: name('transit.keyIdScope.keyLineageId'),
+  })
 
 export const openbaoKubernetesKms: Format<OpenBaoNames> = {
   name: 'openbao-kubernetes-kms',

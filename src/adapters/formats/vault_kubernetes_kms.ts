@@ -29,7 +29,7 @@ export const vaultKubernetesKms: Format<Record<string, never>> = {
   writtenBy: 'vault-kubernetes-kms, kleidi or vault-kube-kms',
   backends: ['vault'],
   authenticated: 'all',
-  options: z.strictObject({}),
+  options: () => z.strictObject({}),
   recognize(value) {
     // What is bound to its annotations would not open without them.
     if (!beginsAsTransit(value.ciphertext) || isOfOpenBao(value)) return undefined

@@ -39,7 +39,7 @@ function expectRefused(outcome: string): void {
 }
 
 function asked(value: StoredValue, given: Extra['options']): NativeCiphertext {
-  const plan = format.plan(value, format.options.parse(given), { allowUnauthenticated: false })
+  const plan = format.plan(value, format.options().parse(given), { allowUnauthenticated: false })
   return plan.questions[0] as NativeCiphertext
 }
 
@@ -166,7 +166,7 @@ test.each([
 })
 
 test('the options are five names, none of them empty, of several lines, or unknown', () => {
-  const accepts = (given: object) => format.options.safeParse(given).success
+  const accepts = (given: object) => format.options().safeParse(given).success
   expect(accepts(options)).toBe(true)
   for (const name of Object.keys(options)) {
     for (const wrong of ['', 'a\nb', '\ud800', undefined, 1]) {

@@ -125,7 +125,7 @@ describe('whose it is', () => {
   })
 
   test('it has no options', () => {
-    expect(format.options.safeParse({ keyName: 'x' }).success).toBe(false)
+    expect(format.options().safeParse({ keyName: 'x' }).success).toBe(false)
   })
 })
 
