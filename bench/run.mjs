@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { cpus, tmpdir, totalmem } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { build, ensurePackages } from '../scripts/setup.mjs'
+import { build, ensureAddon, ensureCompiler, ensurePackages, ensureSoftHsm } from '../scripts/setup.mjs'
 import { SlowKms } from './lib/kms.mjs'
 import { Load } from './lib/load.mjs'
 import { killAll } from './lib/processes.mjs'
@@ -41,7 +41,7 @@ const HELP = `npm run bench -- [--quick] [--only SCENARIO]... [--client node|grp
   --save     also writes docs/performance.json, .svg and the tables of docs/performance.md`
 
 const rounds = flags.quick
-  ? { start: 4, throughput: 1, slowKms: 1, hsm: 1, memory: 1 }
+  ? { start: 3, throughput: 1, slowKms: 1, hsm: 1, memory: 1 }
   : { start: 22, throughput: 5, slowKms: 3, hsm: 3, memory: 2 }
 
 async function main() {
@@ -53,6 +53,7 @@ async function main() {
   const wanted = flags.only.length === 0 ? Object.keys(SCENARIOS) : flags.only
   for (const name of wanted)
     if (!(name in SCENARIOS)) throw new Error(`there is no scenario ${name}\n${HELP}`)
+  if (wanted.includes('hsm')) installHsm()
   const go = await findGo()
   const folder = mkdtempSync(join(tmpdir(), 'kms-bench-'))
   const results = { about: about(go), scenarios: {}, figures: {} }
@@ -94,6 +95,14 @@ function builtProgram() {
   const program = resolve(flags.program ?? join(ROOT, 'dist/main.js'))
   if (!existsSync(program)) throw new Error(`there is no ${program}`)
   return program
+}
+
+/** What is missing after this, the scenario says by itself. */
+function installHsm() {
+  for (const ensure of [ensureSoftHsm, ensureAddon, ensureCompiler]) {
+    const missing = ensure()
+    if (missing !== undefined) console.error(`bench: ${missing}`)
+  }
 }
 
 /** Quick runs build nothing. */

@@ -38,7 +38,7 @@ export async function run(bench) {
   return { figures, table: { head: ['process', 'median ms', 'lowest ms', 'RSS idle MB'], rows } }
 }
 
-async function startAgain({ rounds, say, subjects }, config, env, text) {
+async function startAgain({ rounds, isQuick, say, subjects }, config, env, text) {
   const samples = []
   for (let round = 0; round < rounds.start; round++) {
     if (round % 5 === 0) say(`${text}: start ${round + 1} of ${rounds.start}`)
@@ -50,7 +50,7 @@ async function startAgain({ rounds, say, subjects }, config, env, text) {
       await plugin.ready()
     })
     let rssMb
-    if (round < 3) {
+    if (round < (isQuick ? 2 : 3)) {
       await pause(IDLE_AFTER_MS)
       rssMb = plugin.process.rssMb()
     }

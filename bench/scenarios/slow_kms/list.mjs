@@ -11,7 +11,7 @@ const EVERY_CALL_MS = 2500
 export const list = {
   /** For each latency the values of one DEK that the plugin has not met. */
   async prepare(bench, valuesOf) {
-    const count = bench.isQuick ? 2000 : 10_000
+    const count = bench.isQuick ? 1000 : 10_000
     const values = []
     for (const latencyMs of bench.isQuick ? [5] : LATENCIES_MS) {
       values.push({ latencyMs, ...(await valuesOf(bench, { api: 'v1', count, perDek: count })) })

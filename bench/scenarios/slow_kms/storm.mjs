@@ -8,7 +8,7 @@ const IN_FLIGHT = 13
 
 export const storm = {
   async prepare(bench, valuesOf) {
-    const [count, perDek] = bench.isQuick ? [2000, 100] : [10_000, 100]
+    const [count, perDek] = bench.isQuick ? [1000, 100] : [10_000, 100]
     return valuesOf(bench, { api: 'v2', count, perDek })
   },
 
