@@ -252,6 +252,22 @@ describe.skipIf(missing !== undefined)(
       expect(mostAtOnce()).toBe(calls)
     })
 
+    test('threads that found no session are tried again soon, however many of them there were', async () => {
+      await opened.wrapper.close()
+      fault.set(['maxsessions=3'])
+      opened = openOn(hsm, { module: fault.path, parallelCalls: 12 })
+      expect(await outcomeOf(opened.wrapper.wrap(dek, soon()))).toBe('OK')
+      const opens = (isRefused: boolean) =>
+        fault.calls().filter(({ name, pid, rv }) => {
+          const isOurs = name === 'C_OpenSession' && pid === opened.pid() && rv !== undefined
+          return isOurs && (rv !== 0) === isRefused
+        }).length
+      await until(() => opens(true) >= 9)
+      const before = opens(false)
+      fault.heal()
+      await until(() => opens(false) - before >= 9)
+    })
+
     test('a token with no more sessions than it needs serves with fewer threads', async () => {
       await opened.wrapper.close()
       fault.set(['maxsessions=3'])

@@ -93,14 +93,15 @@ export class Roster {
     console.error(`one thread less: ${text}`)
     if (!this.threads.some((thread) => thread.worker === worker)) void worker.terminate()
     this.#tryLater()
-    this.#pauseMs = Math.min(MAX_PAUSE_MS, this.#pauseMs * 2)
   }
 
   #tryLater(): void {
     clearTimeout(this.#retry)
     this.#retry = setTimeout(() => {
-      if (this.#starting > 0 || this.#events.isBlocked()) this.#tryLater()
-      else this.#fillUp()
+      if (this.#starting > 0 || this.#events.isBlocked()) return this.#tryLater()
+      // All that failed together are tried together: the pause counts tries, not threads.
+      this.#pauseMs = Math.min(MAX_PAUSE_MS, this.#pauseMs * 2)
+      this.#fillUp()
     }, this.#pauseMs)
   }
 
