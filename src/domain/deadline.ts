@@ -54,6 +54,11 @@ export async function untilAborted<T>(signal: AbortSignal | undefined, work: () 
   }
 }
 
+/** For work that needs no signal. @throws {KmsError} `ERR_DEADLINE_EXCEEDED` when nobody wants its result any more. */
+export function assertInTime(clock: Clock, { deadlineMs }: CallOptions): void {
+  if (deadlineMs <= clock.nowMs()) throw deadlineExceeded()
+}
+
 function deadlineExceeded(): KmsError {
   return new KmsError('ERR_DEADLINE_EXCEEDED', 'the deadline passed before the answer came')
 }

@@ -70,10 +70,14 @@ export class Dek {
 
   /** Made once: it is the same for every value. */
   #infoOf({ id }: CipherSuite): Uint8Array {
-    const made =
-      this.#infos.get(id) ??
-      Buffer.concat([INFO_PREFIX, Buffer.of(id), Buffer.from(this.wrapped.keyId, 'ascii')])
+    const made = this.#infos.get(id) ?? this.#makeInfo(id)
     this.#infos.set(id, made)
     return made
+  }
+
+  #makeInfo(suiteId: number): Uint8Array {
+    const { keyId } = this.wrapped
+    // A copy: a slice of the pool would keep alive, for as long as a DEK is held, what others wrote beside it.
+    return Uint8Array.from(Buffer.concat([INFO_PREFIX, Buffer.of(suiteId), Buffer.from(keyId, 'ascii')]))
   }
 }

@@ -6,7 +6,7 @@ import { isKeyId } from '../ports/key_id.js'
 import type { CallOptions } from '../ports/key_wrapper.js'
 import type { DecryptRequest, EncryptResult, KmsService, ServiceStatus } from '../ports/kms_service.js'
 import type { CipherSuite } from './cipher_suite.js'
-import { withDeadline } from './deadline.js'
+import { assertInTime, withDeadline } from './deadline.js'
 import type { Dek } from './dek.js'
 import { openEnvelope, sealEnvelope } from './envelope.js'
 import { beginsLikeEnvelope, envelopeBytes, parseEnvelope, type Envelope } from './envelope_format.js'
@@ -47,13 +47,14 @@ export class EnvelopeKmsService implements KmsService {
     maxCiphertextBytes: number,
     options: CallOptions,
   ): Promise<EncryptResult> {
-    const { health, publication, sealing, suite } = this.#parts
+    const { clock, health, publication, sealing, suite } = this.#parts
     health.assertMaySeal()
     const published = publication.dek
     if (published === undefined)
       throw new KmsError('ERR_STARTING', 'the primary key has not proved itself yet')
     // The published DEK tells the size before any backend is asked; the one that seals is checked again.
     this.#assertFits(published, plaintext, maxCiphertextBytes)
+    assertInTime(clock, options)
     for (let attempt = 0; attempt < MAX_TRIES; attempt += 1) {
       const dek =
         sealing.held(plaintext.length) ??

@@ -1,7 +1,7 @@
 /** Whether our HKDF is HKDF, and leaves nothing of the secret behind. */
 import crypto, { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { Dek } from '../../src/domain/dek.js'
 import { suitesByName } from '../../src/domain/cipher_suites.js'
 import { hkdfSha512, HKDF_MAX_BYTES } from '../../src/domain/hkdf.js'
@@ -73,6 +73,19 @@ describe('value keys', () => {
       )
     },
   )
+
+  test('of a DEK that is held keep no memory alive that others write to, such as the plaintext of an answer', () => {
+    const dek = new Dek(Buffer.alloc(32, 7), { keyId: id, bytes: Buffer.of(1) }, 0)
+    const { Hmac } = crypto as unknown as { Hmac: { prototype: { update: (data: Uint8Array) => unknown } } }
+    const update = vi.spyOn(Hmac.prototype, 'update')
+    dek.deriveValueKeys(suitesByName.A256GCM, Buffer.alloc(32))
+    dek.deriveValueKeys(suitesByName.A256GCM, Buffer.alloc(32))
+    const updates = update.mock.calls.map(([data]) => data)
+    update.mockRestore()
+    const held = updates.filter((data, at) => updates.lastIndexOf(data) > at && data.length > 1)
+    expect(held).toHaveLength(1)
+    expect(held.map(({ buffer }) => buffer.byteLength)).toEqual(held.map(({ length }) => length))
+  })
 
   test('of one DEK differ from suite to suite, in any order of their making', () => {
     const dek = new Dek(Buffer.alloc(32, 7), { keyId: id, bytes: Buffer.of(1) }, 0)

@@ -92,6 +92,17 @@ describe('encrypt', () => {
     expect(await outcomeOf(core.encrypt(Buffer.from('value')))).toBe('ERR_BACKEND_RESPONSE')
   })
 
+  test.each(['reused', 'fresh'] as const)(
+    'a value that nobody waits for any more is neither sealed nor counted, though a DEK is at hand (%s)',
+    async (dek) => {
+      const core = await buildProvedCore({ dek })
+      const before = core.publication.dek?.seals
+      const late = core.service.encrypt(Buffer.from('value'), 1024, core.within(0))
+      expect(await outcomeOf(late)).toBe('ERR_DEADLINE_EXCEEDED')
+      expect(core.publication.dek?.seals).toBe(before)
+    },
+  )
+
   test('no request takes longer than totalTimeout, whatever its caller would wait for', async () => {
     const core = await buildProvedCore({ dek: 'fresh' })
     core.primary.hold('wrap')

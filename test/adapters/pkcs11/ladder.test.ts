@@ -163,16 +163,16 @@ describe.skipIf(missing !== undefined)(
       await retired.wrapper.close()
     })
 
-    test('a thread that finds no session is tried again until it does', async () => {
+    test('threads that find no session are tried again until they do, soon, however many they are', async () => {
       await opened.wrapper.close()
-      fault.set(['C_OpenSession rv=0xb1 after=3 times=3'])
-      opened = openOn(hsm, { module: fault.path })
+      fault.set(['C_OpenSession rv=0xb1 after=3 times=6'])
+      opened = openOn(hsm, { module: fault.path, parallelCalls: 8 })
       const from = fault.calls().length
       const threads = () => {
         const since = fault.calls().slice(from)
         return new Set(since.filter(({ name }) => name === 'C_Decrypt').map(({ thread }) => thread))
       }
-      await until(async () => (await many()).has('OK') && threads().size >= 4)
+      await until(async () => (await many()).has('OK') && threads().size >= 8)
       expect(opened.starts()).toBe(1)
     })
 
@@ -250,6 +250,21 @@ describe.skipIf(missing !== undefined)(
       fault.heal()
       expect(await answers).toEqual(new Set(['OK']))
       expect(mostAtOnce()).toBe(calls)
+    })
+
+    test('threads are made a few at a time: calls go on while the others wait for their turn', async () => {
+      await opened.wrapper.close()
+      fault.set(['C_OpenSession hang after=3'])
+      opened = openOn(hsm, { module: fault.path, parallelCalls: 12 })
+      const openings = () =>
+        fault.calls().filter(({ name, pid }) => name === 'C_OpenSession' && pid === opened.pid())
+      const hanging = () => openings().filter(({ rv }) => rv === undefined).length
+      expect(await outcomeOf(opened.wrapper.wrap(dek, soon()))).toBe('OK')
+      await until(() => hanging() >= 3)
+      expect(await many()).toEqual(new Set(['OK']))
+      expect(hanging()).toBe(3)
+      fault.heal()
+      await until(() => openings().length >= 12)
     })
 
     test('a token with no more sessions than it needs serves with fewer threads', async () => {

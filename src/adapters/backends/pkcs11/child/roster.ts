@@ -10,6 +10,9 @@ import type { FromThread, ThreadData, ToThread } from './thread_messages.js'
 const FIRST_PAUSE_MS = 1000
 const MAX_PAUSE_MS = 60_000
 
+/** Threads that begin at the same time: each takes a tenth of a second of a core, and calls are done meanwhile. */
+const BEGINNING_AT_ONCE = 3
+
 export interface Thread {
   readonly worker: Worker
   job?: Job
@@ -37,6 +40,8 @@ export class Roster {
   readonly #events: RosterEvents
   /** Threads on their way to a session. */
   #starting = 0
+  /** Those of them that never had one. */
+  readonly #beginning = new Set<Worker>()
   #hasHired = false
   #pauseMs = FIRST_PAUSE_MS
   #retry: NodeJS.Timeout | undefined
@@ -66,6 +71,8 @@ export class Roster {
     if (thread !== undefined) thread.isSeated = true
     else this.threads.push({ worker, isSeated: true })
     this.#sayCapacity()
+    // While some have to wait for a session, more would not find one either.
+    if (this.#beginning.delete(worker) && this.#retry === undefined) this.#hireMissing()
   }
 
   /**
@@ -90,17 +97,20 @@ export class Roster {
   /** One thread less, for now: the token may have been short of sessions for a moment. */
   failed(worker: Worker, { text }: HsmFailure): void {
     this.#starting -= 1
+    this.#beginning.delete(worker)
     console.error(`one thread less: ${text}`)
     if (!this.threads.some((thread) => thread.worker === worker)) void worker.terminate()
     this.#tryLater()
-    this.#pauseMs = Math.min(MAX_PAUSE_MS, this.#pauseMs * 2)
   }
 
   #tryLater(): void {
     clearTimeout(this.#retry)
     this.#retry = setTimeout(() => {
-      if (this.#starting > 0 || this.#events.isBlocked()) this.#tryLater()
-      else this.#fillUp()
+      this.#retry = undefined
+      if (this.#starting > 0 || this.#events.isBlocked()) return this.#tryLater()
+      // All that failed together are tried together: the pause counts tries, not threads.
+      this.#pauseMs = Math.min(MAX_PAUSE_MS, this.#pauseMs * 2)
+      this.#fillUp()
     }, this.#pauseMs)
   }
 
@@ -113,10 +123,18 @@ export class Roster {
       this.#starting += 1
       post(worker, { type: 'move', slot })
     }
-    if (!this.#hasHired) return
-    for (let i = this.threads.length; i < this.#target.parallelCalls; i++) {
+    if (this.#hasHired) this.#hireMissing()
+  }
+
+  #hireMissing(): void {
+    const slot = this.#slot
+    const { size } = this.#beginning
+    const missing = this.#target.parallelCalls - this.threads.length - size
+    if (slot === undefined || missing <= 0) return
+    if (this.#events.isBlocked()) return this.#tryLater()
+    for (let i = Math.min(missing, BEGINNING_AT_ONCE - size); i > 0; i--) {
       this.#starting += 1
-      this.#hire({ target: this.#target, slot })
+      this.#beginning.add(this.#hire({ target: this.#target, slot }))
     }
   }
 
