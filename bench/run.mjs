@@ -42,7 +42,7 @@ const HELP = `npm run bench -- [--quick] [--only SCENARIO]... [--client node|grp
 
 const rounds = flags.quick
   ? { start: 3, throughput: 1, slowKms: 1, hsm: 1, memory: 1 }
-  : { start: 22, throughput: 5, slowKms: 3, hsm: 3, memory: 2 }
+  : { start: 22, throughput: 5, slowKms: 3, hsm: 3, memory: 1 }
 
 async function main() {
   if (flags.help) {
