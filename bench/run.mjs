@@ -52,8 +52,8 @@ async function main() {
   const wanted = flags.only.length === 0 ? Object.keys(SCENARIOS) : flags.only
   for (const name of wanted)
     if (!(name in SCENARIOS)) throw new Error(`there is no scenario ${name}\n${HELP}`)
-  if (wanted.includes('hsm')) installHsm()
   const program = builtProgram()
+  if (wanted.includes('hsm')) installHsm()
   const go = await findGo()
   const results = { about: about(go), scenarios: {}, figures: {} }
   const folder = mkdtempSync(join(tmpdir(), 'kms-bench-'))
