@@ -1,5 +1,5 @@
 // npm run bench: measures the built program. docs/performance.md explains each figure.
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir, totalmem } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -7,8 +7,8 @@ import { parseArgs } from 'node:util'
 import { build, ensureAddon, ensureCompiler, ensurePackages, ensureSoftHsm } from '../scripts/setup.mjs'
 import { SlowKms } from './lib/kms.mjs'
 import { Load } from './lib/load.mjs'
-import { killAll } from './lib/processes.mjs'
-import { ENV, makeCodeCache } from './lib/shipped.mjs'
+import { isPinned, killAll } from './lib/processes.mjs'
+import { ENV, keepCodeCache, makeCodeCache } from './lib/shipped.mjs'
 import { Subjects } from './lib/subjects.mjs'
 import { printGoals, printTable } from './report/terminal.mjs'
 
@@ -49,18 +49,24 @@ async function main() {
     console.log(HELP)
     return
   }
-  const program = builtProgram()
   const wanted = flags.only.length === 0 ? Object.keys(SCENARIOS) : flags.only
   for (const name of wanted)
     if (!(name in SCENARIOS)) throw new Error(`there is no scenario ${name}\n${HELP}`)
+  const program = builtProgram()
   if (wanted.includes('hsm')) installHsm()
   const go = await findGo()
-  const folder = mkdtempSync(join(tmpdir(), 'kms-bench-'))
   const results = { about: about(go), scenarios: {}, figures: {} }
+  const folder = mkdtempSync(join(tmpdir(), 'kms-bench-'))
+  // However this ends, by Ctrl-C too.
+  process.once('exit', () => {
+    killAll()
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+  })
+  process.once('exit', keepCodeCache(program))
   makeCodeCache(program, ENV)
-  const kms = await SlowKms.start(folder)
-  const loads = [newLoad(go, folder), newLoad(go, folder)]
   try {
+    const kms = await SlowKms.start(folder)
+    const loads = [newLoad(go, folder), newLoad(go, folder)]
     const bench = {
       ...{ isQuick: flags.quick, rounds, folder, kms, go, program },
       subjects: new Subjects(folder, program),
@@ -77,8 +83,6 @@ async function main() {
     }
   } finally {
     killAll()
-    makeCodeCache(program, {})
-    rmSync(folder, { recursive: true, force: true })
   }
   printGoals(results)
   mkdirSync(OUT, { recursive: true })
@@ -120,22 +124,28 @@ function newLoad(go, folder) {
 }
 
 function about(go) {
-  const commit = execFileSync('git', ['describe', '--always', '--dirty'], {
-    cwd: ROOT,
-    encoding: 'utf8',
-  }).trim()
   const { model } = cpus()[0]
-  const machine = `${cpus().length} × ${model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB`
+  const pinned = isPinned ? '' : ', nothing pinned to a processor'
+  const machine = `${cpus().length} × ${model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB${pinned}`
   const client = go !== undefined && flags.client !== 'node' ? 'grpc-go' : 'node'
   return {
     date: new Date().toISOString().slice(0, 10),
-    commit,
+    commit: commit(),
     node: process.version,
     machine,
     client,
     rounds,
     isQuick: flags.quick,
   }
+}
+
+/** Of this tree; not known where there is no git, or the sources came without their history. */
+function commit() {
+  const { status, stdout } = spawnSync('git', ['describe', '--always', '--dirty'], {
+    cwd: ROOT,
+    encoding: 'utf8',
+  })
+  return status === 0 ? stdout.trim() : 'not known'
 }
 
 await main().catch((error) => {

@@ -14,7 +14,10 @@ export class SlowKms {
   static async start(folder) {
     const kms = new SlowKms()
     kms.#process = new Process([process.execPath, PROGRAM], { cpu: CPU.rest })
-    const [port] = await once(kms.#process.stdout, 'data')
+    const ended = kms.#process.exited.then(() => {
+      throw new Error(`the KMS of the benchmark ended: ${kms.#process.stderr}`)
+    })
+    const [port] = await Promise.race([once(kms.#process.stdout, 'data'), ended])
     kms.url = `http://127.0.0.1:${String(port).trim()}`
     kms.#tokenFile = join(folder, 'kms-token')
     writeFileSync(kms.#tokenFile, 'bench', { mode: 0o600 })

@@ -1,14 +1,18 @@
 /** Processes that the benchmark starts, measures from outside and ends by pid. */
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
 /** utime and stime count in these (sysconf(_SC_CLK_TCK) is 100 on every Linux that Node.js runs on). */
 const TICK_MS = 10
 
-/** The server's processor, and that of everything else: with fewer than two, nothing is pinned. */
+/** The server's processor, and that of everything else. */
 export const CPU = { subject: '0', rest: '1' }
-const canPin = existsSync('/usr/bin/taskset')
+
+/** Whether each has its own; nothing is pinned where taskset is absent, or one of the two is not ours to use. */
+export const isPinned = Object.values(CPU).every(
+  (cpu) => spawnSync('taskset', ['-c', cpu, process.execPath, '--version']).status === 0,
+)
 
 const running = new Set()
 
@@ -17,7 +21,7 @@ export function killAll() {
   for (const child of running) child.kill('SIGKILL')
 }
 
-for (const signal of ['SIGINT', 'SIGTERM']) {
+for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM']) {
   process.once(signal, () => {
     killAll()
     process.exit(1)
@@ -30,7 +34,7 @@ export class Process {
 
   /** @param cpu Where it runs, with all its children. */
   constructor(words, { cpu, env = {}, cwd } = {}) {
-    const command = canPin && cpu !== undefined ? ['taskset', '-c', cpu, ...words] : words
+    const command = isPinned && cpu !== undefined ? ['taskset', '-c', cpu, ...words] : words
     const child = spawn(command[0], command.slice(1), {
       cwd,
       stdio: ['pipe', 'pipe', 'pipe'],

@@ -1,6 +1,6 @@
 /** How is the program started where it is installed? As in the image: with these variables, and a code cache for them. */
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
 /** Of every subject, so that what is compared has the same heap. */
@@ -18,4 +18,15 @@ export function makeCodeCache(program, env) {
     encoding: 'utf8',
   })
   if (status !== 0) throw new Error(`warm_up.js: ${stderr}`)
+}
+
+/**
+ * Remembers the code cache beside the program, which is for its operator's flags.
+ *
+ * @returns What puts it back, whatever was made meanwhile; it may be called when the process exits.
+ */
+export function keepCodeCache(program) {
+  const cache = join(dirname(program), 'kmsplugin.cache')
+  const bytes = existsSync(cache) ? readFileSync(cache) : undefined
+  return () => (bytes === undefined ? rmSync(cache, { force: true }) : writeFileSync(cache, bytes))
 }

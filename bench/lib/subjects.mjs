@@ -21,7 +21,7 @@ export class Subject {
     this.process = new Process(words, { cpu: CPU.subject, ...options })
   }
 
-  /** Returns when a Status is answered with success; how many ms after the start, to about 1 ms. */
+  /** Returns when a Status is answered with success; to about 5 ms. */
   async ready() {
     await until(this.process, async () => (await answersStatus(this.socket)) || undefined)
   }

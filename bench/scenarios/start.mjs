@@ -50,7 +50,8 @@ async function startAgain({ rounds, isQuick, say, subjects }, config, env, text)
       await plugin.ready()
     })
     let rssMb
-    if (round < (isQuick ? 2 : 3)) {
+    // Not of the first round, which does not count.
+    if (round >= 1 && round <= (isQuick ? 1 : 3)) {
       await pause(IDLE_AFTER_MS)
       rssMb = plugin.process.rssMb()
     }

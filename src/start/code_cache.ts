@@ -4,7 +4,7 @@
  * Rule: it is code. V8 compares its own version, its flags and the length of the source, and no more; so the file begins
  * with checksums of itself and the bundle, and the Node.js that made it. It is never written while the plugin serves.
  */
-import { chmodSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { Script } from 'node:vm'
 import { crc32 } from 'node:zlib'
 
@@ -36,14 +36,23 @@ export function compile(bundle: string): Compiled {
   return { script, isFromCache: cachedData !== undefined && script.cachedDataRejected === false }
 }
 
-/** Keeps all that V8 has compiled of the bundle by now; readable and writable by those who may read and write the bundle. */
+/**
+ * Keeps all that V8 has compiled of the bundle by now; readable and writable by those who may read and write the bundle.
+ *
+ * @throws {Error} of the file system when there is no room or no right; nothing is left of it then.
+ */
 export function keep(bundle: string, script: Script): void {
   const data = script.createCachedData()
   const { mode } = statSync(bundle)
   const unfinished = `${cacheOf(bundle)}.new`
-  writeFileSync(unfinished, Buffer.concat([checksumsOf(readFileSync(bundle), data), data]))
-  chmodSync(unfinished, mode)
-  renameSync(unfinished, cacheOf(bundle))
+  try {
+    writeFileSync(unfinished, Buffer.concat([checksumsOf(readFileSync(bundle), data), data]))
+    chmodSync(unfinished, mode)
+    renameSync(unfinished, cacheOf(bundle))
+  } catch (error) {
+    rmSync(unfinished, { force: true })
+    throw error
+  }
 }
 
 function readCache(bundle: string, source: Buffer): Buffer | undefined {

@@ -3,7 +3,7 @@
  *
  * Serves a throwaway key in a folder of its own, asks what kube-apiserver and a kubelet ask, and keeps what V8 has
  * compiled by then. It takes no argument; with a folder as its argument it is the process that serves there.
- * Exit codes: 0 there is a cache that this Node.js takes; 1 there is none, and the program starts without.
+ * Exit codes: 0 there is a cache that this Node.js takes; 1 it could not be made, and the program starts without.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -21,8 +21,18 @@ const TIMEOUT_MS = 30_000
 const program = join(dirname(bundle), 'main.js')
 
 const [, self = '', folder] = process.argv
-if (folder === undefined) make()
+if (folder === undefined) makeOrSay()
 else void serveIn(folder)
+
+/** What keeps us from it is one line: a folder that is not ours, one that is not there. */
+function makeOrSay(): void {
+  try {
+    make()
+  } catch (error) {
+    console.error(`no code cache: ${error instanceof Error ? error.message : 'no Error'}`)
+    process.exitCode = 1
+  }
+}
 
 /** In a process of its own, since the program ends its process. */
 function make(): void {
@@ -32,6 +42,8 @@ function make(): void {
   try {
     const { status, stderr } = spawnSync(process.execPath, [...process.execArgv, self, temporary], {
       encoding: 'utf8',
+      // No proxy stands between us and our own health pages (NODE_USE_ENV_PROXY).
+      env: { ...process.env, NO_PROXY: '*', no_proxy: '*' },
       stdio: ['ignore', 'ignore', 'pipe'],
       timeout: TIMEOUT_MS,
     })

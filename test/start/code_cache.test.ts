@@ -7,6 +7,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
@@ -54,8 +55,11 @@ function isTaken(flags: readonly string[] = []): boolean {
   return execFileSync(process.execPath, [...flags, '--print', script], { encoding: 'utf8' }) === 'true\n'
 }
 
-function warmUp(flags: readonly string[] = []) {
-  return spawnSync(process.execPath, [...flags, join(dirname(program), 'warm_up.js')], { encoding: 'utf8' })
+function warmUp(flags: readonly string[] = [], env: Readonly<Record<string, string>> = {}) {
+  return spawnSync(process.execPath, [...flags, join(dirname(program), 'warm_up.js')], {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+  })
 }
 
 /** What commands that work and commands that fail say, and how they end. */
@@ -143,6 +147,28 @@ test('a warm-up that fails leaves no cache, and says why', () => {
   expect(stderr).toContain('SyntaxError')
   expect(readdirSync(dirname(program))).not.toContain('kmsplugin.cache')
 })
+
+test('a warm-up on a full disk leaves nothing, and says why', () => {
+  symlinkSync('/dev/full', `${cache}.new`)
+  const { status, stderr } = warmUp()
+  expect(status).toBe(1)
+  expect(stderr).toContain('ENOSPC')
+  expect(readdirSync(dirname(program)).filter((name) => name.includes('cache'))).toEqual([])
+})
+
+test('a warm-up that has no place to work says so in one line', () => {
+  const { status, stderr } = warmUp([], { TMPDIR: sandbox.path('none') })
+  expect(status).toBe(1)
+  expect(stderr).toMatch(/^no code cache: ENOENT.*\n$/)
+})
+
+test.runIf(process.allowedNodeEnvironmentFlags.has('--use-env-proxy'))(
+  'a warm-up asks no proxy for our own pages',
+  () => {
+    const proxy = { NODE_USE_ENV_PROXY: '1', HTTP_PROXY: 'http://127.0.0.1:9' }
+    expect(warmUp([], proxy)).toMatchObject({ status: 0 })
+  },
+)
 
 test.each([
   '--enable-source-maps',
