@@ -28,7 +28,7 @@ export function chart({ figures, about }) {
     ),
   ]
   const height = (warm.length + lists.length + 4) * ROW
-  const caption = `${about.commit}, ${about.date}, Node.js ${about.node}, medians with the lowest and highest round`
+  const caption = `${about.date}, Node.js ${about.node}, medians with the lowest and highest round`
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12" fill="#777">
 ${parts.join('\n')}
 <text x="0" y="${height - 6}" font-size="10">${caption}</text>

@@ -1,5 +1,5 @@
 /** How does a run get into docs/performance.md? As a JSON file, a chart, and the part of the page between two marks. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import * as prettier from 'prettier'
 import { chart } from './chart.mjs'
@@ -12,8 +12,16 @@ const CHART = join(DOCS, 'performance.svg')
 const BEGIN = '<!-- what follows is written by npm run bench -- --save -->'
 const END = '<!-- end of what is written by npm run bench -->'
 
-/** Writes a run where its readers find it. */
-export async function writeDocument(results) {
+/** Writes a run where its readers find it. A run of some scenarios replaces those: each says which commit it measured. */
+export async function writeDocument(run) {
+  const { commit } = run.about
+  const measured = Object.entries(run.scenarios).map(([name, found]) => [name, { ...found, commit }])
+  const before = existsSync(RESULTS) ? savedResults() : { scenarios: {}, figures: {} }
+  const results = {
+    about: run.about,
+    scenarios: { ...before.scenarios, ...Object.fromEntries(measured) },
+    figures: { ...before.figures, ...run.figures },
+  }
   writeFileSync(RESULTS, await formatted(JSON.stringify(results), RESULTS))
   writeFileSync(CHART, chart(results))
   writeFileSync(PAGE, await pageWith(readFileSync(PAGE, 'utf8'), results))
@@ -35,10 +43,12 @@ export async function pageWith(page, results) {
 function render({ about, scenarios, figures }) {
   const kind = about.isQuick ? 'A quick run, whose figures mean little' : 'Rounds per scenario'
   const rounds = Object.entries(about.rounds).map(([name, count]) => `${name} ${count}`)
-  const head = `Commit ${about.commit}, ${about.date}, Node.js ${about.node}, ${about.machine}; load generator: ${about.client}. ${kind}: ${rounds.join(', ')}.`
+  const head = `${about.date}, Node.js ${about.node}, ${about.machine}; load generator: ${about.client}. ${kind}: ${rounds.join(', ')}.`
   const goals = table({ head: ['figure', 'goal', 'median', 'lowest–highest', ''], rows: goalRows(figures) })
-  const parts = Object.values(scenarios).map(({ title, table: found, skipped }) =>
-    [`### ${title}`, skipped === undefined ? table(found) : `Skipped: ${skipped}.`].join('\n\n'),
+  const parts = Object.values(scenarios).map(({ title, table: found, skipped, commit }) =>
+    [`### ${title}`, `Commit ${commit}.`, skipped === undefined ? table(found) : `Skipped: ${skipped}.`].join(
+      '\n\n',
+    ),
   )
   return [head, '![The chart of this run](performance.svg)', '### Goals', goals, ...parts].join('\n\n')
 }
