@@ -117,6 +117,9 @@ async function findGo() {
 }
 
 function newLoad(go, folder) {
+  if (![undefined, 'node', 'grpc-go'].includes(flags.client)) {
+    throw new Error(`--client ${flags.client}: there are node and grpc-go`)
+  }
   const useGo = go !== undefined && flags.client !== 'node'
   if (!useGo && flags.client === 'grpc-go') throw new Error('--client grpc-go: there is no Go here')
   const words = useGo ? go.client : [process.execPath, join(ROOT, 'bench/client/main.mjs')]
