@@ -156,18 +156,21 @@ describe('a request', () => {
   })
 })
 
+/** As a gRPC client writes them. */
+const STATUS_FIELDS = {
+  ':method': 'POST',
+  ':scheme': 'http',
+  ':path': STATUS,
+  ':authority': 'localhost',
+  'content-type': 'application/grpc',
+  te: 'trailers',
+}
+
 describe('a connection', () => {
   test('that resets 20,000 streams at once harms nobody else', async () => {
     const socket = await dial(scene.sandbox.socket)
     socket.write(Buffer.concat([PREFACE, frame('settings', 0, 0, Buffer.alloc(0))]))
-    const headers = requestHeaders({
-      ':method': 'POST',
-      ':scheme': 'http',
-      ':path': STATUS,
-      ':authority': 'localhost',
-      'content-type': 'application/grpc',
-      te: 'trailers',
-    })
+    const headers = requestHeaders(STATUS_FIELDS)
     const good = scene.connect()
     for (let id = 1; id < 40_000 && !socket.destroyed; id += 400) {
       const batch = Array.from({ length: 200 }, (_, index) => {
@@ -201,15 +204,7 @@ describe('the log', () => {
     const plugin = await own.sandbox.serveLocal()
     const socket = await dial(own.sandbox.socket)
     socket.resume()
-    const fields = {
-      ':method': 'POST',
-      ':scheme': 'http',
-      ':path': STATUS,
-      ':authority': 'localhost',
-      'content-type': 'application/grpc',
-      te: 'trailers',
-      'x-secret': 'QUOTED-\xe9',
-    }
+    const fields = { ...STATUS_FIELDS, 'x-secret': 'QUOTED-\xe9' }
     const request = frame('headers', 4, 1, requestHeaders(fields))
     socket.write(Buffer.concat([PREFACE, frame('settings', 0, 0, Buffer.alloc(0)), request]))
     socket.write(frame('data', 1, 1, framed(Buffer.alloc(0))))
